@@ -1,0 +1,3 @@
+from keeptrusts_operator.cli import main
+
+main()

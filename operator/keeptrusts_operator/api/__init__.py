@@ -1,0 +1,1 @@
+"""The vocabulary of the API in Python: names, quantities and the parsed specs. Pure: standard library only."""

@@ -1,0 +1,304 @@
+"""`status` as people and tools read it: phase, one sentence, conditions, numbers. Derived, never read back.
+
+Conditions follow kstatus: `Ready`, `Reconciling` and `Stalled` are what Flux, Argo CD and `helm --wait` look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keeptrusts_operator.api import names
+from keeptrusts_operator.api.quantities import format_duration, format_percent, format_time
+from keeptrusts_operator.core import judge, target
+from keeptrusts_operator.core.machine import Decision, Look
+from keeptrusts_operator.core.state import Outcome, Stage, State, to_status
+from keeptrusts_operator.core.world import (
+    LIVE,
+    NOTHING,
+    Content,
+    Service,
+    ServiceConflict,
+    Unreadable,
+    Unusable,
+    World,
+)
+
+HASH_VERSION = 1
+PHASE_OF_STAGE = {
+    Stage.PREPARING: "Preparing",
+    Stage.CANARY: "Canary",
+    Stage.SCALE_UP: "Canary",
+    Stage.SOAKING: "Soaking",
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition without its times; `status` is True, False or Unknown."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+def status_of(world: World, decision: Decision, previous: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole `status` to write. `previous` is the one read, for the transition times of conditions."""
+    state = decision.state
+    phase, message = story(world, decision)
+    status = to_status(state)
+    status.update(
+        observedGeneration=world.generation,
+        hashVersion=HASH_VERSION,
+        phase=phase,
+        message=message,
+        **_pods(world, state),
+    )
+    if isinstance(world.desired, Content):
+        status["desiredRevision"] = world.desired.revision
+    elif previous.get("desiredRevision") and isinstance(world.desired, Unreadable):
+        status["desiredRevision"] = previous["desiredRevision"]
+    if traffic := _traffic(world, state):
+        status["traffic"] = traffic
+    if state.rollout:
+        _describe_rollout(status["rollout"], world, decision)
+    now = format_time(world.now.replace(microsecond=0))
+    status["conditions"] = with_times(conditions(world, decision, phase, message), previous, world.generation, now)
+    return status
+
+
+def story(world: World, decision: Decision) -> tuple[str, str]:
+    """Phase and the one sentence for the on-call reader."""
+    state, hold = decision.state, decision.hold
+    if state.rollout:
+        stage = state.rollout.stage
+        if hold:
+            return (
+                "Preparing" if stage is Stage.PREPARING and hold.reason == "ProgressDeadlineExceeded" else "Held"
+            ), (f"{_what(state.rollout)} is held in {stage}: {hold.message}.")
+        return PHASE_OF_STAGE[stage], _progress(world, state)
+    if isinstance(world.service, ServiceConflict):
+        return "Pending", f"{world.service.message}."
+    serving = f"{state.active} serves" if state.active else "nothing serves yet"
+    desired = world.desired
+    if isinstance(desired, Unusable):
+        return "Rejected", f"{desired.message}; {serving}."
+    if isinstance(desired, Unreadable):
+        return ("Stable" if state.active else "Pending"), f"{desired.message}; {serving}."
+    if desired.revision == state.active:
+        return "Stable", _stable(world, state)
+    if quarantine := state.quarantine_of(desired.revision, desired.policy_hash):
+        if quarantine.outcome is Outcome.REJECTED:
+            text = f"{desired.revision} was rejected before it had traffic: {quarantine.message}"
+        else:
+            text = f"{desired.revision} was rolled back: {quarantine.message}"
+        return quarantine.outcome.value, f"{text}; {serving}. Change the policy or the template to try again."
+    if state.retry and state.retry.revision == desired.revision:
+        text = f"{desired.revision} was taken back: {state.retry.message}; try {state.retry.attempts + 1} follows at"
+        return "RolledBack", f"{text} {format_time(state.retry.at)}; {serving}."
+    return "Pending", f"{desired.revision} is about to be prepared; {serving}."
+
+
+def conditions(world: World, decision: Decision, phase: str, message: str) -> list[Condition]:
+    """All conditions that apply, in the order in which people read them."""
+    state = decision.state
+    stalled = _stalled(world, decision, phase)
+    reconciling = state.rollout is not None and not stalled
+    available = _available(world, state)
+    in_sync = isinstance(world.desired, Content) and world.desired.revision == state.active and not state.rollout
+    ready = in_sync and available.status == "True" and not stalled
+    return [
+        Condition("Ready", "True" if ready else "False", "Promoted" if ready else stalled or phase, message),
+        Condition("Reconciling", "True" if reconciling else "False", phase, message),
+        Condition("Stalled", "True" if stalled else "False", stalled or "Progressing", message),
+        available,
+        _accepted(world),
+        _in_sync(world, state, in_sync),
+        _healthy(world, state),
+    ]
+
+
+def _stalled(world: World, decision: Decision, phase: str) -> str:
+    """Reason why nothing moves until somebody does something; empty when it moves or is where it should be."""
+    if decision.hold:
+        return decision.hold.reason
+    if isinstance(world.service, ServiceConflict):
+        return "ServiceConflict"
+    if isinstance(world.desired, Unusable):
+        return world.desired.reason
+    return phase if phase in ("RolledBack", "Rejected") else ""
+
+
+def _accepted(world: World) -> Condition:
+    desired = world.desired
+    if isinstance(desired, Unusable):
+        return Condition("Accepted", "False", desired.reason, desired.message)
+    if isinstance(desired, Unreadable):
+        return Condition("Accepted", "Unknown", desired.reason, desired.message)
+    warnings = f" with warnings: {'; '.join(desired.warnings)}" if desired.warnings else ""
+    return Condition("Accepted", "True", "Valid", f"{desired.revision} can be run{warnings}")
+
+
+def _available(world: World, state: State) -> Condition:
+    """Whether traffic is served by a revision that may serve, whatever the rollout does."""
+    service = world.service
+    if isinstance(service, ServiceConflict):
+        return Condition("Available", "Unknown", "ServiceConflict", service.message)
+    allowed = [state.active] + ([state.rollout.revision] if state.rollout else [])
+    ready = {name: world.revision(name).ready for name in allowed if name}
+    exposure = target.exposure(state)
+    serving = ready.get(exposure.revision, 0) if exposure.kind == "Only" else sum(ready.values())
+    if exposure.kind == "Nothing":
+        return Condition("Available", "False", "NoActiveRevision", "no revision has been activated yet")
+    if not serving:
+        return Condition("Available", "False", "NoReadyPod", f"no ready pod behind Service {world.name}")
+    return Condition("Available", "True", "Serving", f"{serving} ready pods behind Service {world.name}")
+
+
+def _in_sync(world: World, state: State, in_sync: bool) -> Condition:
+    lost = _lost_children(world, state)
+    if lost:
+        return Condition("InSync", "False", "ChildrenChanged", lost)
+    if in_sync:
+        return Condition("InSync", "True", "DesiredIsActive", f"the desired revision {state.active} is active")
+    if isinstance(world.desired, Unreadable):
+        return Condition("InSync", "Unknown", world.desired.reason, world.desired.message)
+    wanted = world.desired.revision if isinstance(world.desired, Content) else "a spec that cannot be used"
+    return Condition(
+        "InSync", "False", "DesiredIsNotActive", f"desired is {wanted}, active is {state.active or 'nothing'}"
+    )
+
+
+def _lost_children(world: World, state: State) -> str:
+    """A child of the active revision that somebody edited or deleted, in words."""
+    if not state.active:
+        return ""
+    active = world.revision(state.active)
+    name = f"{world.name}-{state.active}"
+    if not active.config_map:
+        again = isinstance(world.desired, Content) and world.desired.revision == state.active
+        step = "it is created again" if again else "pods that run go on, new ones cannot start: apply this policy again"
+        return f"ConfigMap {name} was deleted; {step}"
+    if active.workload is None:
+        return f"Deployment {name} was deleted; it is created again from the revision's stored rendering"
+    if active.workload.drifted:
+        return (
+            f"the pod template of Deployment {name} was edited; it is put back. Change spec.template of the gwd instead"
+        )
+    return ""
+
+
+def _healthy(world: World, state: State) -> Condition:
+    if not state.active:
+        return Condition("Healthy", "Unknown", "NoActiveRevision", "no revision has been activated yet")
+    active = world.revision(state.active)
+    wanted = target.replicas(world, state).get(state.active, 0)
+    if judge.degraded(active):
+        return Condition("Healthy", "False", "Degraded", "some active gateways report status degraded")
+    if active.ready < wanted:
+        why = judge.waiting_for(active) or "pods are missing"
+        return Condition("Healthy", "False", "PodsNotReady", f"{active.ready} of {wanted} active pods ready: {why}")
+    return Condition("Healthy", "True", "PodsReady", f"{active.ready} of {wanted} active pods ready")
+
+
+def _progress(world: World, state: State) -> str:
+    rollout = state.rollout
+    assert rollout is not None
+    candidate = world.revision(rollout.revision)
+    wanted = target.candidate_replicas(world, state, rollout)
+    pods = f"{candidate.ready} of {wanted} pods ready"
+    if rollout.stage is Stage.PREPARING:
+        why = judge.waiting_for(candidate) if candidate.ready < wanted else ""
+        return f"{_what(rollout)} is being prepared without traffic: {pods}{f' ({why})' if why else ''}."
+    judged = "judged by time and health only: there is no breaker yet"
+    if rollout.stage is Stage.CANARY:
+        steps = Look(world, state).steps
+        if not steps:
+            return f"{_what(rollout)} gets traffic, {judged}."
+        step = steps[min(rollout.step, len(steps) - 1)]
+        share = f"{format_percent(step.real_weight)} of new connections ({format_percent(step.weight)} asked for)"
+        return f"{_what(rollout)} gets {share}, step {rollout.step + 1} of {len(steps)}, {pods}; {judged}."
+    if rollout.stage is Stage.SCALE_UP:
+        return f"{_what(rollout)} is scaled up before it takes all traffic: {pods}."
+    duration = format_duration(world.spec.rollout.soak.duration)
+    return f"{_what(rollout)} takes all new connections, {state.active} stays warm for {duration}; {judged}."
+
+
+def _stable(world: World, state: State) -> str:
+    active = world.revision(state.active)
+    pack = f" ({world.desired.pack})" if isinstance(world.desired, Content) and world.desired.pack else ""
+    return f"{state.active}{pack} serves with {active.ready} of {world.spec.replicas} pods ready."
+
+
+def _what(rollout: Any) -> str:
+    return f"{rollout.revision} ({rollout.pack})" if rollout.pack else str(rollout.revision)
+
+
+def _pods(world: World, state: State) -> dict[str, Any]:
+    """`replicas`, `readyReplicas` and `selector` of the serving revision only: what an autoscaler looks at."""
+    exposure = target.exposure(state)
+    serving = exposure.revision or state.active
+    selector = f"{names.LABEL_DEPLOYMENT}={world.name},{names.LABEL_REVISION}={serving or 'none'}"
+    revision = world.revision(serving)
+    return {"replicas": len(revision.running), "readyReplicas": revision.ready, "selector": selector}
+
+
+def _traffic(world: World, state: State) -> list[dict[str, Any]]:
+    """Share of new connections by revision, from the ready pods that the Service selects."""
+    exposure = world.service.exposure if isinstance(world.service, Service) else NOTHING
+    rows = [(state.active, "Active")] if state.active else []
+    if state.rollout:
+        rows.append((state.rollout.revision, "Candidate"))
+    reached = [n for n, _ in rows if exposure == LIVE or exposure.revision == n]
+    total = sum(world.revision(n).ready for n in reached)
+    return [
+        {
+            "revision": name,
+            "role": role,
+            "share": format_percent(round(world.revision(name).ready / total, 3) if total and name in reached else 0.0),
+            "pods": len(world.revision(name).running),
+            "ready": world.revision(name).ready,
+        }
+        for name, role in rows
+    ]
+
+
+def _describe_rollout(out: dict[str, Any], world: World, decision: Decision) -> None:
+    state = decision.state
+    rollout = state.rollout
+    assert rollout is not None
+    steps = Look(world, state).steps if state.active else ()
+    out["verdict"] = world.verdict.value
+    if steps:
+        out["plan"] = [
+            {"weight": format_percent(s.weight), "realWeight": format_percent(round(s.real_weight, 3)), "pods": s.pods}
+            for s in steps
+        ]
+    if rollout.stage is Stage.CANARY and steps:
+        out["step"] = {**out.get("step", {}), **out["plan"][min(rollout.step, len(steps) - 1)]}
+    if decision.hold and "held" in out:
+        out["held"]["message"] = decision.hold.message
+
+
+def with_times(
+    wanted: Iterable[Condition], previous: Mapping[str, Any], generation: int, now: str
+) -> list[dict[str, Any]]:
+    """Conditions as the API has them; a transition time moves only when `status` changes."""
+    before = {c["type"]: c for c in previous.get("conditions", ())}
+    out = []
+    for condition in wanted:
+        old = before.get(condition.type)
+        since = old["lastTransitionTime"] if old and old["status"] == condition.status else now
+        out.append(
+            {
+                "type": condition.type,
+                "status": condition.status,
+                "reason": condition.reason,
+                "message": condition.message[:32768],
+                "observedGeneration": generation,
+                "lastTransitionTime": since,
+            }
+        )
+    return out

@@ -1,0 +1,281 @@
+"""What the operator remembers of one GatewayDeployment, and how it is kept in `status`.
+
+The state is explicit: at most one rollout, in exactly one stage. Everything else in `status` is derived from it and
+from the world (`report.py`) and is never read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from keeptrusts_operator.api.quantities import format_time, parse_time
+from keeptrusts_operator.core.world import Pack
+
+HISTORY_LIMIT = 50
+QUARANTINE_LIMIT = 50
+
+
+class Stage(StrEnum):
+    """Where a rollout stands. Behaviour tests will be a stage between `Preparing` and `Canary`."""
+
+    PREPARING = "Preparing"
+    CANARY = "Canary"
+    SCALE_UP = "ScaleUp"
+    SOAKING = "Soaking"
+
+
+class Outcome(StrEnum):
+    """How a rollout ended."""
+
+    PROMOTED = "Promoted"
+    ROLLED_BACK = "RolledBack"
+    REJECTED = "Rejected"
+    SUPERSEDED = "Superseded"
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The one change that is under way."""
+
+    id: str
+    revision: str
+    policy_hash: str
+    started_at: datetime
+    stage: Stage
+    stage_started_at: datetime
+    pack: Pack | None = None
+    step: int = 0
+    step_started_at: datetime | None = None  # when all pods of the step were ready; None: still coming up
+    deadline: datetime | None = None  # of the stage or step; never moves once set
+    held_reason: str = ""
+    held_since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """The last time traffic was taken back, or a candidate was refused before it had any."""
+
+    revision: str
+    reason: str
+    message: str
+    detected_at: datetime
+    issued_at: datetime | None = None  # when the API server had taken the write that lowers exposure
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """Content that is not tried again by itself. `policy_hash` is set where the policy is to blame, not the pods."""
+
+    revision: str
+    policy_hash: str
+    outcome: Outcome
+    reason: str
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Retry:
+    """A revision that was taken back for a fault that is nobody's content; tried again after a while."""
+
+    revision: str
+    attempts: int
+    at: datetime
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One ended rollout, newest last."""
+
+    revision: str
+    policy_hash: str
+    outcome: Outcome
+    at: datetime
+    pack: Pack | None = None
+    reason: str = ""
+    baseline: str = ""  # Unproven: there was nothing to compare with
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that must survive a restart."""
+
+    active: str = ""
+    last_good: str = ""
+    rollout: Rollout | None = None
+    rollback: Rollback | None = None
+    retry: Retry | None = None
+    quarantined: tuple[Quarantine, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
+
+    def quarantine_of(self, revision: str, policy_hash: str) -> Quarantine | None:
+        """The entry that keeps this content from being tried, if any."""
+        for entry in reversed(self.quarantined):
+            if entry.revision == revision or (entry.policy_hash and entry.policy_hash == policy_hash):
+                return entry
+        return None
+
+    def outcome_of(self, revision: str) -> Outcome | None:
+        """How the newest rollout of a revision ended."""
+        return next((e.outcome for e in reversed(self.history) if e.revision == revision), None)
+
+
+def from_status(status: Mapping[str, Any]) -> State:
+    """The state kept in a GatewayDeployment's `status`; a missing or empty one is a fresh start.
+
+    Raises `ValueError` or `KeyError` when somebody else wrote it and it makes no sense; the loop says so and waits.
+    """
+    rollout, rollback, retry = status.get("rollout"), status.get("rollback"), status.get("retry")
+    return State(
+        active=status.get("activeRevision", ""),
+        last_good=status.get("lastGoodRevision", ""),
+        rollout=_rollout_from(rollout) if rollout else None,
+        rollback=Rollback(
+            rollback["revision"],
+            rollback["reason"],
+            rollback["message"],
+            parse_time(rollback["detectedAt"]),
+            _time(rollback.get("issuedAt")),
+        )
+        if rollback
+        else None,
+        retry=Retry(retry["revision"], retry["attempts"], parse_time(retry["at"]), retry["reason"], retry["message"])
+        if retry
+        else None,
+        quarantined=tuple(
+            Quarantine(
+                q["revision"],
+                q.get("policyHash", ""),
+                Outcome(q["outcome"]),
+                q["reason"],
+                q.get("message", ""),
+                parse_time(q["at"]),
+            )
+            for q in status.get("quarantined", ())
+        ),
+        history=tuple(
+            HistoryEntry(
+                h["revision"],
+                h.get("policyHash", ""),
+                Outcome(h["outcome"]),
+                parse_time(h["at"]),
+                _pack(h.get("pack")),
+                h.get("reason", ""),
+                h.get("baseline", ""),
+            )
+            for h in status.get("history", ())
+        ),
+    )
+
+
+def to_status(state: State) -> dict[str, Any]:
+    """The part of `status` that `from_status` reads; keys without a value are left out."""
+    status: dict[str, Any] = {
+        "activeRevision": state.active,
+        "candidateRevision": state.rollout.revision if state.rollout else "",
+        "lastGoodRevision": state.last_good,
+        "quarantined": [
+            _compact(
+                revision=q.revision,
+                policyHash=q.policy_hash,
+                outcome=q.outcome.value,
+                reason=q.reason,
+                message=q.message,
+                at=format_time(q.at),
+            )
+            for q in state.quarantined[-QUARANTINE_LIMIT:]
+        ],
+        "history": [
+            _compact(
+                revision=h.revision,
+                policyHash=h.policy_hash,
+                pack=_pack_out(h.pack),
+                outcome=h.outcome.value,
+                reason=h.reason,
+                baseline=h.baseline,
+                at=format_time(h.at),
+            )
+            for h in state.history[-HISTORY_LIMIT:]
+        ],
+    }
+    if state.rollout:
+        status["rollout"] = _rollout_out(state.rollout)
+    if state.rollback:
+        status["rollback"] = _compact(
+            revision=state.rollback.revision,
+            reason=state.rollback.reason,
+            message=state.rollback.message,
+            detectedAt=format_time(state.rollback.detected_at),
+            issuedAt=_time_out(state.rollback.issued_at),
+        )
+    if state.retry:
+        status["retry"] = {
+            "revision": state.retry.revision,
+            "attempts": state.retry.attempts,
+            "at": format_time(state.retry.at),
+            "reason": state.retry.reason,
+            "message": state.retry.message,
+        }
+    return {k: v for k, v in status.items() if v not in ("", [], None)}
+
+
+def _rollout_from(r: Mapping[str, Any]) -> Rollout:
+    step, held = r.get("step") or {}, r.get("held") or {}
+    return Rollout(
+        id=r["id"],
+        revision=r["revision"],
+        policy_hash=r["policyHash"],
+        started_at=parse_time(r["startedAt"]),
+        stage=Stage(r["stage"]),
+        stage_started_at=parse_time(r["stageStartedAt"]),
+        pack=_pack(r.get("pack")),
+        step=step.get("index", 0),
+        step_started_at=_time(step.get("startedAt")),
+        deadline=_time(r.get("deadline")),
+        held_reason=held.get("reason", ""),
+        held_since=_time(held.get("since")),
+    )
+
+
+def _rollout_out(r: Rollout) -> dict[str, Any]:
+    out = _compact(
+        id=r.id,
+        revision=r.revision,
+        policyHash=r.policy_hash,
+        pack=_pack_out(r.pack),
+        startedAt=format_time(r.started_at),
+        stage=r.stage.value,
+        stageStartedAt=format_time(r.stage_started_at),
+        deadline=_time_out(r.deadline),
+    )
+    if r.stage is Stage.CANARY:
+        out["step"] = _compact(index=r.step, startedAt=_time_out(r.step_started_at))
+    if r.held_reason:
+        out["held"] = _compact(reason=r.held_reason, since=_time_out(r.held_since))
+    return out
+
+
+def _compact(**values: Any) -> dict[str, Any]:
+    return {k: v for k, v in values.items() if v not in ("", None)}
+
+
+def _time(text: str | None) -> datetime | None:
+    return parse_time(text) if text else None
+
+
+def _time_out(time: datetime | None) -> str | None:
+    return format_time(time) if time else None
+
+
+def _pack(pack: Mapping[str, str] | None) -> Pack | None:
+    return Pack(pack["name"], pack.get("version", "")) if pack else None
+
+
+def _pack_out(pack: Pack | None) -> dict[str, str] | None:
+    return {"name": pack.name, "version": pack.version} if pack else None

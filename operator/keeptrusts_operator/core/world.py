@@ -1,0 +1,195 @@
+"""What one look at the cluster showed: the input of a decision.
+
+The loop builds a `World` from fresh reads (no cache that could be stale) and from the newest samples of the gateways.
+Everything that could not be read is a value of its own here, never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
+
+
+class Verdict(StrEnum):
+    """What the breaker says of the candidate. Until there is one, every stage is `Unjudged`: time and health decide."""
+
+    TRIP = "Trip"
+    HOLD = "Hold"
+    CLEAR = "Clear"
+    INCONCLUSIVE = "Inconclusive"
+    UNJUDGED = "Unjudged"
+
+
+class GatewayHealth(StrEnum):
+    """What a gateway says of itself on its status path."""
+
+    HEALTHY = "Healthy"
+    DEGRADED = "Degraded"
+    UNHEALTHY = "Unhealthy"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Name and version of a policy document, as people call it."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the user wants to run now: addressed by its content, linted, accepted by the API server's dry run."""
+
+    revision: str
+    policy_hash: str
+    pack: Pack | None = None
+    warnings: tuple[str, ...] = ()
+    config_map: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    deployment: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """What the user wants cannot be run: `reason` is CamelCase, `message` says what is wrong and what to do."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What the user wants is unknown (a reference missing, the API server silent): nothing may change because of it."""
+
+    reason: str
+    message: str
+
+
+Desired = Content | Unusable | Unreadable
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What a Service selector lets traffic reach: one revision, every live pod (active and candidate), or nothing."""
+
+    kind: str  # Nothing | Only | Live | Foreign
+    revision: str = ""
+
+    def __str__(self) -> str:
+        return f"Only({self.revision})" if self.kind == "Only" else self.kind
+
+
+NOTHING = Exposure("Nothing")
+LIVE = Exposure("Live")
+FOREIGN = Exposure("Foreign")  # a selector that nobody of us writes: edited by hand, or a Service that is being adopted
+
+
+def only(revision: str) -> Exposure:
+    """All traffic to one revision."""
+    return Exposure("Only", revision)
+
+
+@dataclass(frozen=True)
+class Service:
+    """The Service that users call. Its annotations carry the truth about exposure and are read before `status`."""
+
+    resource_version: str
+    exposure: Exposure
+    rollout_id: str = ""
+    exposure_reason: str = ""
+    tripped_revision: str = ""
+    in_shape: bool = True  # ports, type, labels, owner as we render them
+
+
+@dataclass(frozen=True)
+class ServiceConflict:
+    """A Service of our name belongs to somebody else: it is not touched."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Crash:
+    """How often a gateway's process ended by itself with a failure, and how it went the last time."""
+
+    count: int
+    at: datetime  # the last time
+    exit_code: int
+    reason: str  # Error, OOMKilled, …
+    message: str = ""  # last lines of its log, where the kubelet gives them
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One gateway pod."""
+
+    name: str
+    uid: str
+    created_at: datetime
+    ip: str = ""
+    ready: bool = False
+    terminating: bool = False
+    evicted: bool = False
+    crash: Crash | None = None
+    waiting: str = ""  # why it does not start: "ImagePullBackOff: …", "Unschedulable: 0/1 nodes …"
+    health: GatewayHealth = GatewayHealth.UNKNOWN
+    loaded: Pack | None = None  # what it says it has loaded, None: it does not say
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The Deployment of a revision."""
+
+    replicas: int
+    drifted: bool = False  # its pod template is not the one we created: somebody edited it
+    failure: str = ""  # ReplicaFailure's message: quota, admission
+    settled: bool = True  # the Deployment controller has replaced every pod of an older template
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What exists of one revision. A revision whose ConfigMap is gone cannot start new pods."""
+
+    name: str
+    created_at: datetime | None = None
+    config_map: bool = True
+    workload: Workload | None = None
+    restorable: bool = True  # the stored rendering is at hand, so that a lost or edited Deployment can be put back
+    pods: tuple[Pod, ...] = ()
+
+    @property
+    def running(self) -> tuple[Pod, ...]:
+        """Pods that are not on their way out."""
+        return tuple(p for p in self.pods if not p.terminating and not p.evicted)
+
+    @property
+    def ready(self) -> int:
+        """Number of pods that take traffic when the Service selects them."""
+        return sum(p.ready for p in self.running)
+
+
+@dataclass(frozen=True)
+class World:
+    """One look at everything that a decision about one GatewayDeployment may depend on."""
+
+    now: datetime
+    name: str
+    namespace: str
+    generation: int
+    spec: GatewayDeploymentSpec
+    desired: Desired
+    service: Service | ServiceConflict | None
+    revisions: Mapping[str, Revision] = field(default_factory=dict)
+    verdict: Verdict = Verdict.UNJUDGED
+
+    def revision(self, name: str) -> Revision:
+        """The named revision; one of which nothing exists is empty, not an error."""
+        return self.revisions.get(name) or Revision(name, config_map=False, restorable=False)

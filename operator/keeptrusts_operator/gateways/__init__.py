@@ -1,0 +1,1 @@
+"""Gateways as they speak over HTTP."""

@@ -1,0 +1,1 @@
+"""The Kubernetes API: a narrow port, and its implementation over the official client."""

@@ -1,0 +1,236 @@
+"""Carrying out actions, one after the other, and telling people about them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from keeptrusts_operator.api import names
+from keeptrusts_operator.core.actions import (
+    Action,
+    Announce,
+    CreateRevision,
+    CutPods,
+    DeleteRevision,
+    EnsureService,
+    RestoreWorkload,
+    ScaleRevision,
+    ShiftTraffic,
+)
+from keeptrusts_operator.core.world import NOTHING, Service
+from keeptrusts_operator.kube.port import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    PODS,
+    SERVICES,
+    ApiError,
+    Conflict,
+    Kube,
+    Obj,
+)
+from keeptrusts_operator.loop import views
+from keeptrusts_operator.loop.observe import Observation
+from keeptrusts_operator.render import children
+
+logger = logging.getLogger(__name__)
+
+MAX_NOTE = 1000  # characters; the Events API refuses more than 1024
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of the actions. `lowered_at`: when the API server had taken a write that lowers exposure."""
+
+    lowered_at: datetime | None = None
+
+
+class Actor:
+    """Carries out the actions of one decision on what was observed. Raises ApiError at the first that fails.
+
+    A Conflict means that the world is not as it was seen: what follows in the list must not be done.
+    """
+
+    def __init__(self, kube: Kube, seen: Observation, clock: Callable[[], datetime]) -> None:
+        self._kube, self._seen, self._clock = kube, seen, clock
+        self._namespace, self._name = seen.world.namespace, seen.world.name
+
+    async def carry_out(self, actions: Iterable[Action]) -> Receipt:
+        """All actions but announcements, in order."""
+        lowered_at = None
+        for action in actions:
+            logger.info("%s/%s: %s", self._namespace, self._name, _words(action))
+            match action:
+                case EnsureService():
+                    await self._ensure_service()
+                case ShiftTraffic():
+                    await self._shift(action)
+                    if action.lowering:
+                        lowered_at = self._clock()
+                case CreateRevision():
+                    await self._create(action)
+                case RestoreWorkload():
+                    await self._restore(action)
+                case ScaleRevision():
+                    patch = {"spec": {"replicas": action.replicas}}
+                    await self._kube.merge(DEPLOYMENTS, self._namespace, self._child(action.revision), patch)
+                case CutPods():
+                    await self._cut(action)
+                case DeleteRevision():
+                    await self._kube.delete(DEPLOYMENTS, self._namespace, self._child(action.revision))
+                    await self._kube.delete(CONFIG_MAPS, self._namespace, self._child(action.revision))
+                case Announce():
+                    continue
+        return Receipt(lowered_at)
+
+    async def announce(self, actions: Iterable[Action]) -> None:
+        """Events for people. One that cannot be posted is logged: it delays and fails nothing."""
+        for action in actions:
+            if isinstance(action, Announce):
+                try:
+                    await self._kube.create(EVENTS, self._event(action))
+                except ApiError as error:
+                    logger.warning("an Event could not be posted: %s", error)
+
+    async def _ensure_service(self) -> None:
+        seen = self._seen
+        if seen.service is None:
+            selector = children.selector(self._name, NOTHING)
+            notes = _exposure_notes("", "no revision is ready yet", "")
+        else:
+            selector = seen.service["spec"].get("selector") or {}
+            notes = _notes_of(seen.service)
+        await self._apply_service(selector, notes)
+
+    async def _shift(self, shift: ShiftTraffic) -> None:
+        selector = children.selector(self._name, shift.exposure)
+        notes = _exposure_notes(shift.rollout_id, shift.reason, shift.tripped_revision)
+        if not shift.lowering:
+            await self._apply_service(selector, notes)
+            return
+        base = "/metadata/annotations/"
+        patch: list[Obj] = [
+            {"op": "test", "path": base + _escaped(names.ANNOTATION_ROLLOUT_ID), "value": shift.rollout_id},
+            {"op": "replace", "path": "/spec/selector", "value": selector},
+            *({"op": "add", "path": base + _escaped(key), "value": value} for key, value in notes.items()),
+        ]
+        await self._kube.json_patch(SERVICES, self._namespace, self._name, patch)
+
+    async def _apply_service(self, selector: dict[str, str], notes: dict[str, str]) -> None:
+        """The whole Service in one write, onto exactly the version that was seen (or onto none)."""
+        wanted = children.service(self._seen.gateway, self._seen.world.spec, selector)
+        wanted["metadata"]["annotations"].update(notes)
+        if self._seen.service is None:
+            await self._kube.create(SERVICES, wanted)
+            return
+        service = self._seen.world.service
+        assert isinstance(service, Service)
+        wanted["metadata"]["resourceVersion"] = service.resource_version
+        await self._kube.apply(SERVICES, wanted)
+
+    async def _create(self, action: CreateRevision) -> None:
+        """ConfigMap first: a Deployment without it would start pods that cannot mount."""
+        content = action.content
+        if content.revision not in self._seen.config_maps:
+            await _created(self._kube.create(CONFIG_MAPS, dict(content.config_map)))
+        if content.revision not in self._seen.deployments:
+            deployment = dict(content.deployment)
+            deployment["spec"] = {**deployment["spec"], "replicas": action.replicas}
+            await _created(self._kube.create(DEPLOYMENTS, deployment))
+
+    async def _restore(self, action: RestoreWorkload) -> None:
+        stored = views.rendering(self._seen.config_maps.get(action.revision))
+        assert stored is not None, "the core asks only for what is restorable"
+        stored["spec"]["replicas"] = action.replicas
+        live = self._seen.deployments.get(action.revision)
+        if live is None:
+            await _created(self._kube.create(DEPLOYMENTS, stored))
+            return
+        restarted = (live["spec"]["template"]["metadata"].get("annotations") or {}).get(views.RESTARTED_AT)
+        if restarted:
+            stored["spec"]["template"]["metadata"].setdefault("annotations", {})[views.RESTARTED_AT] = restarted
+        stored["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+        await self._kube.replace(DEPLOYMENTS, stored)
+
+    async def _cut(self, action: CutPods) -> None:
+        pods = self._seen.world.revision(action.revision).running
+        await asyncio.gather(
+            *(
+                self._kube.delete(PODS, self._namespace, p.name, uid=p.uid, grace_seconds=max(1, action.grace_seconds))
+                for p in pods
+            )
+        )
+
+    def _event(self, action: Announce) -> Obj:
+        return event(self._seen.gateway, action.type, action.reason, action.message, self._clock())
+
+    def _child(self, revision: str) -> str:
+        return children.child_name(self._name, revision)
+
+
+def event(regarding: Obj, type_: str, reason: str, note: str, now: datetime) -> Obj:
+    """An `events.k8s.io/v1` Event about an object."""
+    metadata = regarding["metadata"]
+    return {
+        "apiVersion": EVENTS.api_version,
+        "kind": EVENTS.kind,
+        "metadata": {
+            "name": f"{metadata['name']}.{int(now.timestamp() * 1e6):x}",
+            "namespace": metadata["namespace"],
+        },
+        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "type": type_,
+        "reason": reason,
+        "action": reason,
+        "note": note if len(note) <= MAX_NOTE else note[: MAX_NOTE - 1] + "…",
+        "reportingController": names.FIELD_MANAGER,
+        "reportingInstance": names.FIELD_MANAGER,
+        "regarding": {
+            "apiVersion": regarding["apiVersion"],
+            "kind": regarding["kind"],
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+        },
+    }
+
+
+async def _created(call: Any) -> None:
+    """A create whose object exists already was done by an earlier pass: its answer got lost, or a crash came after it."""
+    try:
+        await call
+    except Conflict:
+        return
+
+
+def _exposure_notes(rollout_id: str, reason: str, tripped_revision: str) -> dict[str, str]:
+    return {
+        names.ANNOTATION_ROLLOUT_ID: rollout_id,
+        names.ANNOTATION_EXPOSURE_REASON: reason,
+        names.ANNOTATION_TRIPPED_REVISION: tripped_revision,
+    }
+
+
+def _notes_of(service: Obj) -> dict[str, str]:
+    notes = service["metadata"].get("annotations") or {}
+    keys = (names.ANNOTATION_ROLLOUT_ID, names.ANNOTATION_EXPOSURE_REASON, names.ANNOTATION_TRIPPED_REVISION)
+    return {key: notes.get(key, "") for key in keys}
+
+
+def _escaped(key: str) -> str:
+    """A key in a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _words(action: Action) -> str:
+    match action:
+        case CreateRevision():
+            return f"CreateRevision {action.content.revision} with {action.replicas} replicas"
+        case Announce():
+            return f"{action.reason}: {action.message}"
+        case _:
+            return str(action)

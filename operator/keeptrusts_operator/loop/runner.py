@@ -1,0 +1,90 @@
+"""The waiting around a control loop: wake-ups, back-off, and a brake. No exception ends it but lost leadership."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from keeptrusts_operator.kube.fence import LeadershipLost
+from keeptrusts_operator.kube.port import ApiError
+from keeptrusts_operator.loop.reconcile import Pass, Reconciler
+from keeptrusts_operator.loop.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
+FREE_PASSES = 20  # passes in a row that each did something, before the brake: two writers that undo each other
+LONGEST_BRAKE = 10.0
+
+
+class Runner:
+    """Runs one Reconciler until cancelled."""
+
+    def __init__(self, reconciler: Reconciler, telemetry: Telemetry, namespace: str, name: str) -> None:
+        self._reconciler, self._telemetry = reconciler, telemetry
+        self._namespace, self._name = namespace, name
+        self._wake = asyncio.Event()
+        self._failures = 0
+        self._busy = 0
+
+    def wake(self) -> None:
+        """Something may have changed: look now."""
+        self._wake.set()
+
+    async def run(self, lost: Callable[[], None]) -> None:
+        """Pass after pass; calls `lost` and returns when another replica may lead."""
+        while True:
+            self._wake.clear()
+            try:
+                wait = await self._pass()
+            except LeadershipLost as error:
+                logger.error("%s/%s: %s", self._namespace, self._name, error)
+                lost()
+                return
+            if wait > 0:
+                try:
+                    await asyncio.wait_for(self._wake.wait(), wait)
+                except TimeoutError:
+                    continue
+            else:
+                await asyncio.sleep(0)
+
+    async def _pass(self) -> float:
+        """One pass; seconds to wait after it."""
+        started = time.monotonic()
+        try:
+            done = await self._reconciler.once()
+        except ApiError as error:
+            logger.warning("%s/%s: the API server did not let this pass finish: %s", self._namespace, self._name, error)
+            return self._failed("api_error")
+        except LeadershipLost:
+            raise
+        except Exception:
+            logger.exception("%s/%s: a bug ended this pass; what serves goes on", self._namespace, self._name)
+            return self._failed("bug")
+        finally:
+            self._telemetry.duration.observe(time.monotonic() - started)
+        self._failures = 0
+        self._telemetry.passes.labels("done").inc()
+        self._record(done)
+        return self._braked(done.look_again)
+
+    def _record(self, done: Pass) -> None:
+        if done.status is not None:
+            self._telemetry.record(self._namespace, self._name, done.status, time.time())
+        if done.decision and done.decision.transition:
+            self._telemetry.transitions.labels(self._namespace, self._name, done.decision.transition).inc()
+
+    def _failed(self, outcome: str) -> float:
+        self._telemetry.passes.labels(outcome).inc()
+        self._failures += 1
+        return min(FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10), LAST_BACKOFF)
+
+    def _braked(self, look_again: timedelta) -> float:
+        self._busy = self._busy + 1 if not look_again else 0
+        if self._busy <= FREE_PASSES:
+            return look_again.total_seconds()
+        return min(0.1 * 2.0 ** min(self._busy - FREE_PASSES, 10), LONGEST_BRAKE)

@@ -1,0 +1,189 @@
+"""What the user wants now: policy, document and pod template read, checked and rendered.
+
+The loop checks what it read itself; `GatewayPolicy.status` is for people and never an input. A reference that cannot
+be read makes the answer `Unreadable`, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keeptrusts_operator.api import names
+from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
+from keeptrusts_operator.api.errors import InvalidSpec
+from keeptrusts_operator.api.gateway import Profile
+from keeptrusts_operator.api.policy import GatewayPolicySpec, Validation, parse_policy
+from keeptrusts_operator.core.world import Content, Desired, Pack, Unreadable, Unusable
+from keeptrusts_operator.kube.port import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    POLICIES,
+    ApiError,
+    Kube,
+    NotFound,
+    Obj,
+    Refused,
+)
+from keeptrusts_operator.policy.document import parse_yaml
+from keeptrusts_operator.policy.finding import DocumentError, Finding, Severity
+from keeptrusts_operator.policy.lint import lint
+from keeptrusts_operator.policy.result import LintResult
+from keeptrusts_operator.render import children
+from keeptrusts_operator.render.revision import policy_hash_of, revision_of
+
+RECHECK_SECONDS = 15.0  # a template that was refused may be accepted later: a quota, an admission policy
+
+
+@dataclass(frozen=True)
+class Document:
+    """A policy's document with all that was found in it. `value` is None when it could not be parsed."""
+
+    value: Mapping[str, Any] | None
+    findings: tuple[Finding, ...]
+    result: LintResult | None = None
+
+    @property
+    def errors(self) -> list[Finding]:
+        return [f for f in self.findings if f.severity is Severity.ERROR]
+
+
+async def read_document(
+    kube: Kube, namespace: str, policy: GatewayPolicySpec, profile: Profile
+) -> Document | Unreadable:
+    """The document of a policy, from the object or from its ConfigMap, linted for a gateway profile."""
+    if policy.config is not None:
+        value: Mapping[str, Any] = policy.config
+    else:
+        text = await _read_source(kube, namespace, policy)
+        if isinstance(text, Unreadable):
+            return text
+        try:
+            value = parse_yaml(text)
+        except DocumentError as error:
+            return Document(None, (error.finding,))
+    result = lint(value, strict=policy.validation is Validation.STRICT, profile=profile.value)
+    return Document(value, result.findings, result)
+
+
+async def _read_source(kube: Kube, namespace: str, policy: GatewayPolicySpec) -> str | Unreadable:
+    ref = policy.config_from
+    assert ref is not None
+    try:
+        source = await kube.get(CONFIG_MAPS, namespace, ref.name)
+    except NotFound:
+        return Unreadable("SourceNotFound", f"ConfigMap {ref.name} of the policy does not exist; create it")
+    except ApiError as error:
+        return Unreadable("SourceUnreadable", f"ConfigMap {ref.name} of the policy cannot be read: {error}")
+    if ref.key not in source.get("data", {}):
+        has = ", ".join(sorted(source.get("data", {}))) or "none"
+        return Unreadable("SourceNotFound", f"ConfigMap {ref.name} has no key {ref.key} (it has: {has}); add it")
+    return str(source["data"][ref.key])
+
+
+class DryRuns:
+    """Whether the API server takes a rendered Deployment. Remembers answers; an answer that is no answer is asked again."""
+
+    def __init__(self, kube: Kube, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._kube, self._monotonic = kube, monotonic
+        self._refused: dict[str, tuple[float, str]] = {}
+        self._taken: set[str] = set()
+
+    async def refusal(self, deployment: Obj) -> str | Unreadable | None:
+        """Why the API server refuses it; None when it takes it."""
+        name = deployment["metadata"]["name"]
+        if name in self._taken:
+            return None
+        at, message = self._refused.get(name, (float("-inf"), ""))
+        if self._monotonic() - at < RECHECK_SECONDS:
+            return message
+        try:
+            await self._kube.create(DEPLOYMENTS, deployment, dry_run=True)
+        except Refused as error:
+            self._refused[name] = (self._monotonic(), str(error))
+            return str(error)
+        except ApiError as error:
+            if error.status != 409:  # it exists: it was taken before
+                return Unreadable("TemplateUnchecked", f"the API server could not check the pod template: {error}")
+        self._taken.add(name)
+        return None
+
+
+async def read_desired(
+    kube: Kube,
+    dry_runs: DryRuns,
+    gateway: Obj,
+    spec: GatewayDeploymentSpec,
+    exists: Callable[[str], bool],
+) -> tuple[Desired, bool]:
+    """What a GatewayDeployment should run, and whether its document must be read again soon (no watch tells of it).
+
+    `exists` tells whether a revision has been created already: its template was accepted then.
+    """
+    namespace = gateway["metadata"]["namespace"]
+    try:
+        policy_object = await kube.get(POLICIES, namespace, spec.policy_ref)
+    except NotFound:
+        message = f"GatewayPolicy {spec.policy_ref} does not exist; create it or change spec.policyRef"
+        return Unreadable("PolicyNotFound", message), False
+    except ApiError as error:
+        return Unreadable("PolicyUnreadable", f"GatewayPolicy {spec.policy_ref} cannot be read: {error}"), True
+    try:
+        policy = parse_policy(policy_object)
+    except InvalidSpec as error:
+        return Unusable("PolicyInvalid", f"GatewayPolicy {spec.policy_ref}: {error}"), False
+    document = await read_document(kube, namespace, policy, spec.gateway.profile)
+    reread = policy.config_from is not None
+    if isinstance(document, Unreadable):
+        return document, reread
+    if document.errors or document.value is None or document.result is None:
+        return Unusable("PolicyInvalid", _lint_words(spec.policy_ref, document.errors)), reread
+    content = _content(gateway, spec, policy_object["spec"], document, document.result)
+    if isinstance(content, Content) and not exists(content.revision):
+        refusal = await dry_runs.refusal(dict(content.deployment))
+        if isinstance(refusal, Unreadable):
+            return refusal, True
+        if refusal:
+            return Unusable("TemplateRefused", f"the API server refuses the pod template: {refusal}"), True
+    return content, reread
+
+
+def _content(
+    gateway: Obj, spec: GatewayDeploymentSpec, policy: Mapping[str, Any], document: Document, result: LintResult
+) -> Content | Unusable:
+    revision = revision_of(document.value, spec.template, spec.raw_gateway)
+    try:
+        deployment = children.deployment(gateway, spec, revision)
+    except children.TemplateError as error:
+        return Unusable("TemplateInvalid", str(error))
+    pack = Pack(result.pack.name, result.pack.version) if result.pack else None
+    warnings = [f"{f.path}: {f.message}" for f in document.findings] + _missing_environment(spec, result)
+    return Content(
+        revision=revision,
+        policy_hash=policy_hash_of(document.value, policy),
+        pack=pack,
+        warnings=tuple(warnings[:5]),
+        config_map=children.config_map(gateway, revision, document.value, deployment, spec.gateway.config_file),
+        deployment=deployment,
+    )
+
+
+def _missing_environment(spec: GatewayDeploymentSpec, result: LintResult) -> list[str]:
+    """Names that the document reads from the environment and that the template visibly does not supply."""
+    containers = spec.template["spec"]["containers"]
+    container = next(c for c in containers if c["name"] == names.GATEWAY_CONTAINER)
+    if container.get("envFrom"):
+        return []
+    has = {e.get("name") for e in container.get("env", ())}
+    return [
+        f"the document reads {name} from the environment, which the container does not set: that provider will be off"
+        for name in sorted(result.env_names - has)
+    ]
+
+
+def _lint_words(policy: str, errors: list[Finding]) -> str:
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"GatewayPolicy {policy} is refused: {first.code} {first.path}: {first.message} {first.suggestion}{more}".strip()

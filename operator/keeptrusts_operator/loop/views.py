@@ -1,0 +1,181 @@
+"""Kubernetes objects as the decision core sees them. Pure functions, tolerant of what is not there yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from keeptrusts_operator.api import names
+from keeptrusts_operator.api.quantities import parse_time
+from keeptrusts_operator.core.world import (
+    Crash,
+    GatewayHealth,
+    Pod,
+    Revision,
+    Service,
+    ServiceConflict,
+    Workload,
+)
+from keeptrusts_operator.gateways.watch import Sample
+from keeptrusts_operator.kube.port import Obj
+from keeptrusts_operator.render import children
+from keeptrusts_operator.render.revision import content_hash
+
+STARTING = ("ContainerCreating", "PodInitializing", "CrashLoopBackOff")  # the last is told by the exit that led to it
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # `kubectl rollout restart` may change this and nothing else
+
+
+def service_view(obj: Obj, gateway: Mapping[str, Any], wanted: Obj, *, adopt: bool) -> Service | ServiceConflict:
+    """The Service named like the gateway; `wanted` is how it should look with the selector it has."""
+    name = gateway["metadata"]["name"]
+    owned = controlled_by(obj, gateway["metadata"]["uid"])
+    if not owned and not adopt:
+        return ServiceConflict(
+            f"Service {name} exists and is not controlled by this GatewayDeployment; delete it, choose another name, "
+            "or set spec.service.adopt to true"
+        )
+    if obj["spec"].get("sessionAffinity") == "ClientIP":
+        return ServiceConflict(
+            f"Service {name} has sessionAffinity ClientIP, which keeps clients on the revision that is left; set it to None"
+        )
+    notes = obj["metadata"].get("annotations") or {}
+    shape = {**wanted, "metadata": {k: v for k, v in wanted["metadata"].items() if k != "ownerReferences"}}
+    return Service(
+        resource_version=obj["metadata"]["resourceVersion"],
+        exposure=children.exposure_of(name, obj["spec"].get("selector") or {}),
+        rollout_id=notes.get(names.ANNOTATION_ROLLOUT_ID, ""),
+        exposure_reason=notes.get(names.ANNOTATION_EXPOSURE_REASON, ""),
+        tripped_revision=notes.get(names.ANNOTATION_TRIPPED_REVISION, ""),
+        in_shape=owned and _contains(obj, shape),
+    )
+
+
+def controlled_by(obj: Obj, uid: str) -> bool:
+    """Whether the object's controlling owner has this UID."""
+    owners = obj["metadata"].get("ownerReferences") or []
+    return any(o.get("controller") and o.get("uid") == uid for o in owners)
+
+
+def revision_views(
+    owner: str,
+    config_maps: Iterable[Obj],
+    deployments: Iterable[Obj],
+    pods: Iterable[Obj],
+    samples: Mapping[str, Sample],
+    drifted: frozenset[str],
+) -> dict[str, Revision]:
+    """Everything that exists of each revision, by its name."""
+    maps = {_revision(o): o for o in config_maps}
+    workloads = {_revision(o): o for o in deployments}
+    by_revision: dict[str, list[Pod]] = {}
+    for obj in pods:
+        by_revision.setdefault(_revision(obj), []).append(pod_view(obj, samples.get(obj["metadata"]["uid"])))
+    views = {}
+    for name in {*maps, *workloads, *by_revision} - {""}:
+        first = maps.get(name) or workloads.get(name)
+        views[name] = Revision(
+            name,
+            created_at=parse_time(first["metadata"]["creationTimestamp"]) if first else None,
+            config_map=name in maps,
+            restorable=rendering(maps.get(name)) is not None,
+            workload=workload_view(workloads[name], drifted=name in drifted) if name in workloads else None,
+            pods=tuple(sorted(by_revision.get(name, ()), key=lambda p: p.name)),
+        )
+    return views
+
+
+def rendering(config_map: Obj | None) -> Obj | None:
+    """The rendered Deployment that a revision's ConfigMap carries."""
+    text = (config_map or {}).get("data", {}).get(children.RENDERING_KEY)
+    return json.loads(text) if text else None
+
+
+def template_hash(deployment: Obj) -> str:
+    """Hash of a Deployment's pod template as the API server holds it, but for the mark of a restart."""
+    template = deployment["spec"]["template"]
+    metadata = template.get("metadata") or {}
+    notes = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != RESTARTED_AT}
+    metadata = {k: v for k, v in metadata.items() if k not in ("annotations", "creationTimestamp")}
+    return content_hash({**template, "metadata": {**metadata, **({"annotations": notes} if notes else {})}})
+
+
+def workload_view(obj: Obj, *, drifted: bool) -> Workload:
+    """A Deployment."""
+    status = obj.get("status") or {}
+    failure = next(
+        (
+            c.get("message", "")
+            for c in status.get("conditions", ())
+            if c["type"] == "ReplicaFailure" and c["status"] == "True"
+        ),
+        "",
+    )
+    seen = status.get("observedGeneration", 0) >= obj["metadata"].get("generation", 0)
+    return Workload(
+        replicas=obj["spec"].get("replicas", 0),
+        drifted=drifted,
+        failure=failure,
+        settled=seen and status.get("updatedReplicas", 0) == status.get("replicas", 0),
+    )
+
+
+def pod_view(obj: Obj, sample: Sample | None) -> Pod:
+    """A gateway pod; what its sidecars do is theirs."""
+    metadata, status = obj["metadata"], obj.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    statuses: list[Obj] = status.get("containerStatuses") or []
+    container = next((c for c in statuses if c["name"] == names.GATEWAY_CONTAINER), {})
+    return Pod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        created_at=parse_time(metadata["creationTimestamp"]),
+        ip=status.get("podIP", ""),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        terminating="deletionTimestamp" in metadata,
+        evicted=status.get("phase") == "Failed",
+        crash=_crash(container),
+        waiting=_waiting(conditions, container),
+        health=sample.health if sample else GatewayHealth.UNKNOWN,
+        loaded=sample.loaded if sample else None,
+    )
+
+
+def _crash(container: Mapping[str, Any]) -> Crash | None:
+    now = (container.get("state") or {}).get("terminated")
+    last = now or (container.get("lastState") or {}).get("terminated")
+    if not last or not last.get("exitCode"):
+        return None
+    return Crash(
+        count=container.get("restartCount", 0) + (1 if now else 0),
+        at=parse_time(last["finishedAt"]),
+        exit_code=last["exitCode"],
+        reason=last.get("reason", "Error"),
+        message=" ".join((last.get("message") or "").split())[-300:],
+    )
+
+
+def _waiting(conditions: Mapping[str, Any], container: Mapping[str, Any]) -> str:
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return f"{scheduled.get('reason', 'Unschedulable')}: {scheduled.get('message', '')}"
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    reason = waiting.get("reason", "")
+    return f"{reason}: {waiting.get('message', '')}" if reason and reason not in STARTING else ""
+
+
+def _revision(obj: Obj) -> str:
+    return str((obj["metadata"].get("labels") or {}).get(names.LABEL_REVISION, ""))
+
+
+def _contains(actual: Any, wanted: Any) -> bool:
+    """Whether everything that we set is as we set it; what others added is theirs."""
+    if isinstance(wanted, Mapping):
+        return isinstance(actual, Mapping) and all(_contains(actual.get(k), v) for k, v in wanted.items())
+    if isinstance(wanted, list):
+        return (
+            isinstance(actual, list)
+            and len(actual) == len(wanted)
+            and all(_contains(a, w) for a, w in zip(actual, wanted, strict=True))
+        )
+    return bool(actual == wanted)

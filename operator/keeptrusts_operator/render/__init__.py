@@ -1,0 +1,1 @@
+"""Children as pure functions: what the user wrote in, Kubernetes objects out."""

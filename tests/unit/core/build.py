@@ -1,0 +1,173 @@
+"""Worlds for tests of the decision core, in few words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
+from keeptrusts_operator.api.quantities import IntOrPercent
+from keeptrusts_operator.api.rollout import Rollout as RolloutSettings
+from keeptrusts_operator.api.rollout import Soak, Step
+from keeptrusts_operator.core.actions import ShiftTraffic
+from keeptrusts_operator.core.machine import Decision, decide
+from keeptrusts_operator.core.state import State
+from keeptrusts_operator.core.world import (
+    NOTHING,
+    Content,
+    Crash,
+    Exposure,
+    GatewayHealth,
+    Pack,
+    Pod,
+    Revision,
+    Service,
+    Workload,
+    World,
+    only,
+)
+
+T0 = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+A, B, C = "aaaaaaaaaa", "bbbbbbbbbb", "cccccccccc"
+
+
+def seconds(n: float) -> timedelta:
+    return timedelta(seconds=n)
+
+
+def spec(replicas: int = 4, **rollout: Any) -> GatewayDeploymentSpec:
+    settings: dict[str, Any] = {
+        "steps": (Step(0.2, seconds(10)), Step(0.5, seconds(20))),
+        "soak": Soak(seconds(60), IntOrPercent(100, is_percent=True)),
+    }
+    return GatewayDeploymentSpec(
+        policy_ref="support",
+        template={"spec": {"containers": [{"name": "gateway", "image": "x"}]}},
+        replicas=replicas,
+        rollout=RolloutSettings(**{**settings, **rollout}),
+    )
+
+
+def content(revision: str) -> Content:
+    return Content(revision, policy_hash=f"policy-{revision}", pack=Pack("support", "1.0.0"))
+
+
+def pod(name: str, **changes: Any) -> Pod:
+    return replace(Pod(name, f"uid-{name}", T0 - seconds(600), ip="10.0.0.1", ready=True), **changes)
+
+
+def crash(at: datetime, count: int = 1) -> Crash:
+    return Crash(count=count, at=at, exit_code=1, reason="Error", message="cannot parse config")
+
+
+def revision(name: str, pods: int = 0, replicas: int | None = None, **changes: Any) -> Revision:
+    built = Revision(
+        name,
+        created_at=T0 - seconds(600),
+        workload=Workload(replicas=pods if replicas is None else replicas),
+        pods=tuple(pod(f"{name}-{i}") for i in range(pods)),
+    )
+    return replace(built, **changes)
+
+
+class Cluster:
+    """A world that follows what is decided, as a well-behaved cluster does: pods are ready a moment after a scale."""
+
+    def __init__(self, desired: Any, replicas: int = 4, **rollout: Any) -> None:
+        self.now, self.spec, self.desired = T0, spec(replicas, **rollout), desired
+        self.service: Any = Service("1", NOTHING)
+        self.revisions: dict[str, Revision] = {}
+        self.state = State()
+        self.transitions: list[str] = []
+        self.exposures: list[Exposure] = []
+        self.auto_ready = True
+
+    def world(self) -> World:
+        return World(self.now, "kt", "platform", 1, self.spec, self.desired, self.service, dict(self.revisions))
+
+    def step(self) -> Decision:
+        """One pass: decide, and let everything happen."""
+        decision = decide(self.world(), self.state)
+        for action in decision.actions:
+            self._follow(action)
+        self.state = decision.state
+        if decision.transition:
+            self.transitions.append(decision.transition)
+        return decision
+
+    def run(self, passes: int = 40) -> None:
+        """Passes until nothing is to be done any more, without time going by."""
+        for _ in range(passes):
+            decision = self.step()
+            if not decision.actions and not decision.transition:
+                return
+        raise AssertionError(f"no rest after {passes} passes: {self.transitions}")
+
+    def pass_time(self, n: float) -> None:
+        """Let time go by, looking whenever the core asked to."""
+        end = self.now + seconds(n)
+        while True:
+            self.run()
+            wait = decide(self.world(), self.state).look_again
+            if self.now + wait > end:
+                break
+            self.now += wait
+        self.now = end
+        self.run()
+
+    def stable_on(self, name: str) -> None:
+        self.desired = content(name)
+        self.pass_time(300)
+        assert self.state.active == name
+        self.transitions.clear()
+        self.exposures.clear()
+
+    def sicken(self, name: str, **changes: Any) -> None:
+        """Give every pod of a revision these properties."""
+        self.revisions[name] = replace(
+            self.revisions[name], pods=tuple(replace(p, **changes) for p in self.revisions[name].pods)
+        )
+
+    def _follow(self, action: Any) -> None:
+        match action.__class__.__name__:
+            case "EnsureService":
+                self.service = Service("1", NOTHING) if self.service is None else replace(self.service, in_shape=True)
+            case "ShiftTraffic":
+                self._shift(action)
+            case "CreateRevision":
+                self._scale(action.content.revision, action.replicas)
+            case "ScaleRevision" | "RestoreWorkload":
+                self._scale(action.revision, action.replicas)
+            case "CutPods":
+                self.revisions[action.revision] = replace(self.revisions[action.revision], pods=())
+            case "DeleteRevision":
+                del self.revisions[action.revision]
+
+    def _shift(self, action: ShiftTraffic) -> None:
+        version = str(int(self.service.resource_version) + 1)
+        self.service = Service(version, action.exposure, action.rollout_id, action.reason, action.tripped_revision)
+        self.exposures.append(action.exposure)
+
+    def _scale(self, name: str, replicas: int) -> None:
+        old = self.revisions.get(name) or Revision(name, created_at=self.now)
+        kept = old.pods[:replicas]
+        new = tuple(pod(f"{name}-{i}", created_at=self.now, ready=self.auto_ready) for i in range(len(kept), replicas))
+        self.revisions[name] = replace(old, workload=Workload(replicas), pods=kept + new)
+
+
+__all__ = [
+    "A",
+    "B",
+    "C",
+    "T0",
+    "Cluster",
+    "GatewayHealth",
+    "content",
+    "crash",
+    "only",
+    "pod",
+    "revision",
+    "seconds",
+    "spec",
+]
