@@ -13,7 +13,7 @@ from keeptrusts_operator.api import names
 from keeptrusts_operator.api.quantities import format_duration, format_percent, format_time
 from keeptrusts_operator.core import judge, target
 from keeptrusts_operator.core.machine import Decision, Look
-from keeptrusts_operator.core.state import Outcome, Stage, State, to_status
+from keeptrusts_operator.core.state import MESSAGE_LIMIT, Outcome, Stage, State, to_status
 from keeptrusts_operator.core.world import (
     LIVE,
     NOTHING,
@@ -26,6 +26,7 @@ from keeptrusts_operator.core.world import (
 )
 
 HASH_VERSION = 1
+CONDITION_LIMIT = 32768  # characters, as the CRD allows
 PHASE_OF_STAGE = {
     Stage.PREPARING: "Preparing",
     Stage.CANARY: "Canary",
@@ -53,7 +54,7 @@ def status_of(world: World, decision: Decision, previous: Mapping[str, Any]) -> 
         observedGeneration=world.generation,
         hashVersion=HASH_VERSION,
         phase=phase,
-        message=message,
+        message=message[:CONDITION_LIMIT],
         **_pods(world, state),
     )
     if isinstance(world.desired, Content):
@@ -279,7 +280,7 @@ def _describe_rollout(out: dict[str, Any], world: World, decision: Decision) -> 
     if rollout.stage is Stage.CANARY and steps:
         out["step"] = {**out.get("step", {}), **out["plan"][min(rollout.step, len(steps) - 1)]}
     if decision.hold and "held" in out:
-        out["held"]["message"] = decision.hold.message
+        out["held"]["message"] = decision.hold.message[:MESSAGE_LIMIT]
 
 
 def with_times(
@@ -296,7 +297,7 @@ def with_times(
                 "type": condition.type,
                 "status": condition.status,
                 "reason": condition.reason,
-                "message": condition.message[:32768],
+                "message": condition.message[:CONDITION_LIMIT],
                 "observedGeneration": generation,
                 "lastTransitionTime": since,
             }

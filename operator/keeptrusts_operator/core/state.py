@@ -17,6 +17,7 @@ from keeptrusts_operator.core.world import Pack
 
 HISTORY_LIMIT = 50
 QUARANTINE_LIMIT = 50
+MESSAGE_LIMIT = 4096  # characters, as the CRD allows
 
 
 class Stage(StrEnum):
@@ -186,7 +187,7 @@ def to_status(state: State) -> dict[str, Any]:
                 policyHash=q.policy_hash,
                 outcome=q.outcome.value,
                 reason=q.reason,
-                message=q.message,
+                message=q.message[:MESSAGE_LIMIT],
                 at=format_time(q.at),
             )
             for q in state.quarantined[-QUARANTINE_LIMIT:]
@@ -210,7 +211,7 @@ def to_status(state: State) -> dict[str, Any]:
         status["rollback"] = _compact(
             revision=state.rollback.revision,
             reason=state.rollback.reason,
-            message=state.rollback.message,
+            message=state.rollback.message[:MESSAGE_LIMIT],
             detectedAt=format_time(state.rollback.detected_at),
             issuedAt=_time_out(state.rollback.issued_at),
         )
@@ -220,7 +221,7 @@ def to_status(state: State) -> dict[str, Any]:
             "attempts": state.retry.attempts,
             "at": format_time(state.retry.at),
             "reason": state.retry.reason,
-            "message": state.retry.message,
+            "message": state.retry.message[:MESSAGE_LIMIT],
         }
     return {k: v for k, v in status.items() if v not in ("", [], None)}
 

@@ -63,7 +63,8 @@ class Actor:
         """All actions but announcements, in order."""
         lowered_at = None
         for action in actions:
-            logger.info("%s/%s: %s", self._namespace, self._name, _words(action))
+            if not isinstance(action, Announce):
+                logger.info("%s/%s: %s", self._namespace, self._name, _words(action))
             match action:
                 case EnsureService():
                     await self._ensure_service()
@@ -91,6 +92,7 @@ class Actor:
         """Events for people. One that cannot be posted is logged: it delays and fails nothing."""
         for action in actions:
             if isinstance(action, Announce):
+                logger.info("%s/%s: %s: %s", self._namespace, self._name, action.reason, action.message)
                 try:
                     await self._kube.create(EVENTS, self._event(action))
                 except ApiError as error:
@@ -230,7 +232,5 @@ def _words(action: Action) -> str:
     match action:
         case CreateRevision():
             return f"CreateRevision {action.content.revision} with {action.replicas} replicas"
-        case Announce():
-            return f"{action.reason}: {action.message}"
         case _:
             return str(action)

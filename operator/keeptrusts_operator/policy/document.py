@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from keeptrusts_operator.policy.finding import DocumentError, join, type_name
-from keeptrusts_operator.policy.yaml_reader import MAX_DEPTH, MAX_NODES, read_yaml
+from keeptrusts_operator.policy.yaml_reader import MAX_DEPTH, MAX_NODES, check_size, read_yaml
 
 Document: TypeAlias = dict[str, Any]
 """A mapping with string keys, and below it only what JSON can carry."""
@@ -52,10 +52,11 @@ def dump_yaml(document: Mapping[str, Any]) -> str:
     """Render a document for the file that a gateway mounts. Same content, same bytes.
 
     Strings that any YAML 1.1 or 1.2 reader could take for something else are quoted.
-    Raises `DocumentError` for what JSON cannot carry.
+    Raises `DocumentError` for what JSON cannot carry and for what a ConfigMap cannot hold.
     """
     node = _to_node(normalise(document), _TOP_LEVEL_ORDER)
     rendered: str = yaml.serialize(node, Dumper=yaml.SafeDumper, allow_unicode=True, width=2**31 - 1)
+    check_size(rendered)
     return rendered
 
 
@@ -93,16 +94,25 @@ def _scalar(value: object, path: str) -> str | int | float | bool | None:
         return _text(value, path)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise DocumentError("K108", path, f"{value} is not a number that JSON can carry.", "Write a finite number.")
+            raise DocumentError(
+                "K108", path, f"The number {value} cannot be carried by JSON.", "Write a finite number."
+            )
         return int(value) if value.is_integer() else value
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        if value.bit_length() > 1024:  # the largest float; beyond it no reader agrees with another
-            raise DocumentError("K108", path, "The number is too large for any gateway.", "Put it in quotes.")
+        if not (-(2**63) <= value < 2**64 or _is_float(value)):
+            raise DocumentError("K108", path, "The number needs more than 64 bits.", "Put the number in quotes.")
         return value
     message = f"A value of type {type(value).__name__} cannot be part of a policy document."
     raise DocumentError("K108", path, message, "Use strings, numbers, booleans, lists and mappings.")
+
+
+def _is_float(value: int) -> bool:
+    try:
+        return float(value) == value
+    except OverflowError:
+        return False
 
 
 def _text(value: str, path: str) -> str:
@@ -133,12 +143,6 @@ def _to_node(value: Any, first: Sequence[str]) -> yaml.Node:
 def _number_node(value: int | float) -> yaml.Node:
     if isinstance(value, int) and -(2**63) <= value < 2**64:
         return yaml.ScalarNode("tag:yaml.org,2002:int", str(value))
-    try:
-        exact = float(value) == value
-    except OverflowError:
-        exact = False
-    if not exact:
-        raise DocumentError("K108", "", "A number needs more than 64 bits.", "Put the number in quotes.")
     text = repr(float(value))
     # A YAML 1.1 reader takes 1e-07 for a string: a float needs its point.
     return yaml.ScalarNode("tag:yaml.org,2002:float", text if "." in text else text.replace("e", ".0e"))

@@ -96,10 +96,13 @@ def _blocks(document: Mapping[str, object], findings: Findings) -> Mapping[str, 
 
 
 def _check_chain_has_blocks(chain: tuple[str, ...], blocks: Mapping[str, object], findings: Findings) -> None:
+    spare = [kind for kind in blocks if kind not in chain]
     for index, kind in enumerate(chain):
         if kind not in blocks:
+            near = did_you_mean(kind, spare, findings)
             message = f"The chain names {show(kind)}, but there is no block {join('policy', kind)}."
             hint = f"Add `{kind}: {{}}` under `policy:`, or remove the kind from the chain."
+            hint = f"Did you mean {show(near)}, which has a block? {hint}" if near else hint
             findings.error("E003", join("policies.chain", index), message, hint)
 
 

@@ -33,7 +33,7 @@ _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", re.ASCII)
 
 def read_yaml(text: str) -> Any:
     """The value of the only document in `text`. Raises `DocumentError`."""
-    _check_size(text)
+    check_size(text)
     builder = _Builder()
     try:
         for event in yaml.parse(text, Loader=_Loader):
@@ -50,7 +50,8 @@ def read_yaml(text: str) -> Any:
     return builder.root
 
 
-def _check_size(text: str) -> None:
+def check_size(text: str) -> None:
+    """Raises `DocumentError` for a text that does not fit into a ConfigMap."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
@@ -69,6 +70,7 @@ class _Open:
     path: str
     anchor: str | None
     nodes_before: int
+    height: int = 1
     key: str | None = None
     lines: dict[str, int] = field(default_factory=dict)
 
@@ -81,13 +83,24 @@ class _Open:
         return isinstance(self.value, dict) and self.key is None
 
 
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    """A finished value that aliases may refer to, with what a copy of it costs."""
+
+    value: Any
+    nodes: int
+    height: int
+
+
 class _Builder:
+    """Puts the events of one document together, within the bounds."""
+
     def __init__(self) -> None:
         self.root: Any = None
         self.documents = 0
         self.nodes = 0
         self.stack: list[_Open] = []
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.anchors: dict[str, _Anchored] = {}
 
     def feed(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
@@ -101,7 +114,8 @@ class _Builder:
             self._open(event)
         elif isinstance(event, yaml.CollectionEndEvent):
             closed = self.stack.pop()
-            self._remember(closed.anchor, closed.value, self.nodes - closed.nodes_before)
+            self._raise_parent(closed.height)
+            self._remember(closed.anchor, _Anchored(closed.value, self.nodes - closed.nodes_before, closed.height))
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event)
 
@@ -131,7 +145,7 @@ class _Builder:
             self._set_key(value, event, plain)
         else:
             self._attach(value, 1, mark)
-        self._remember(event.anchor, value, 1)
+        self._remember(event.anchor, _Anchored(value, 1, 0))
 
     def _set_key(self, key: object, event: yaml.ScalarEvent, plain: bool) -> None:
         mapping = self.stack[-1]
@@ -155,9 +169,12 @@ class _Builder:
         if event.anchor not in self.anchors:
             message = f"the alias *{event.anchor} names no anchor that ends before it."
             raise _error("K109", path, mark, message, "Write the value itself instead of the alias.")
-        value, nodes = self.anchors[event.anchor]
-        self._count(nodes, path, mark)  # before the copy: this is what stops an expansion bomb
-        self._attach(copy.deepcopy(value), 0, mark)
+        anchored = self.anchors[event.anchor]
+        if len(self.stack) + anchored.height > MAX_DEPTH:
+            raise _error("K107", path, mark, f"the document nests deeper than {MAX_DEPTH} levels.", "Flatten it.")
+        self._count(anchored.nodes, path, mark)  # before the copy: this is what stops an expansion bomb
+        self._attach(copy.deepcopy(anchored.value), 0, mark)
+        self._raise_parent(anchored.height)
 
     def _attach(self, value: Any, nodes: int, mark: _Mark) -> None:
         self._count(nodes, self._path(), mark)
@@ -177,9 +194,13 @@ class _Builder:
             message = f"the document has more than {MAX_NODES} values once its aliases are expanded."
             raise _error("K107", path, mark, message, "Shorten the lists or use fewer aliases.")
 
-    def _remember(self, anchor: str | None, value: Any, nodes: int) -> None:
+    def _raise_parent(self, height: int) -> None:
+        if self.stack:
+            self.stack[-1].height = max(self.stack[-1].height, height + 1)
+
+    def _remember(self, anchor: str | None, anchored: _Anchored) -> None:
         if anchor is not None:
-            self.anchors[anchor] = (value, nodes)
+            self.anchors[anchor] = anchored
 
 
 def _resolve(text: str, path: str, mark: _Mark) -> str | int | float | bool | None:

@@ -31,7 +31,7 @@ spec:
   expectedBlockRateDecrease: 2%
   tests:
   - name: plain-question
-    messages: [{role: user, content: How do I reset my password?}]
+    messages: [{role: user, content: "How do I reset my password?"}]
     expect: Block
     errorCode: input_blocked
 """)
@@ -116,8 +116,8 @@ spec:
       type: Prometheus
       prometheus:
         url: https://prometheus.monitoring:9090
-        requestsQuery: sum(requests_total{revision="$revision"})
-        blockedQuery: sum(requests_total{revision="$revision",decision="block"})
+        requestsQuery: 'sum(requests_total{revision="$revision"})'
+        blockedQuery: 'sum(requests_total{revision="$revision",decision="block"})'
     onUnverifiable: Hold
   health:
     latencyP99: {warning: 2s, critical: 20s}

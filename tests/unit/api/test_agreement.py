@@ -6,7 +6,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
@@ -68,6 +68,17 @@ CONTEXT: dict[str, Object] = {
     "spec.gateway.profile": {"spec": {"passthrough": {"document": None}}},
     "spec.gateway.scheme": {"spec": {"gateway": {"caBundleRef": None}}},
     "spec.circuitBreaker.source.type": {"spec": {"circuitBreaker": {"source": {"prometheus": None}}}},
+    "spec.health.escalations.critical": {"spec": {"health": {"escalations": {"warning": 0}}}},
+}
+# Where a rule between fields leaves less room than the schema.
+ANOTHER = {
+    "spec.rollout.maxShare": "45%",
+    "spec.circuitBreaker.tolerance.ratio": "3",
+    "spec.circuitBreaker.burst": "Auto",
+    "spec.health.latencyP99.warning": "7s",
+    "spec.health.blockRate.critical": "60%",
+    "spec.passthrough.maxDuration": "3h",
+    "spec.passthrough.budgetWindow": "13h",
 }
 # GatewayAPI, the only other value, is refused today.
 UNCHANGEABLE = {"spec.rollout.trafficRouting.type"}
@@ -79,7 +90,7 @@ RULED = {
 }
 
 
-def cases(nodes: list[tuple[str, Node]]) -> Any:
+def cases(nodes: list[tuple[str, Node]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("plural", "node"), nodes, ids=[f"{plural}:{node.id}" for plural, node in nodes])
 
 
@@ -120,13 +131,12 @@ def test_examples_are_accepted_by_both(plural: str, obj: Object) -> None:
     parse(plural, obj)
 
 
-@cases(LEAVES)
+@cases([(plural, node) for plural, node in LEAVES if node.id not in UNCHANGEABLE])
 def test_every_field_changes_what_is_parsed(plural: str, node: Node) -> None:
-    if node.id in UNCHANGEABLE:
-        pytest.skip("has one legal value")
     before = full(plural, node)
     context = crd.merge(before, CONTEXT.get(node.id, {}))
-    after = crd.with_value(context, node.path, values.another(node.schema, crd.get(before, node.path)))
+    value = ANOTHER.get(node.id) or values.another(node.schema, crd.get(before, node.path))
+    after = crd.with_value(context, node.path, value)
     VALIDATORS[plural].validate(after)
     assert parse(plural, after) != parse(plural, before)
     if "gateway" in node.path:

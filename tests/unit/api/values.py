@@ -35,6 +35,8 @@ def another(schema: Schema, value: Any) -> Any:
 
 def outermost(schema: Schema) -> Iterator[Any]:
     """The smallest and the largest legal values, as far as they can be told from the schema."""
+    if "additionalProperties" in schema:
+        yield from ({"key": value} for value in outermost(schema["additionalProperties"]))
     if "enum" in schema or schema.get("type") in ("boolean", "object"):
         return
     if schema.get("type") == "integer" or schema.get("x-kubernetes-int-or-string"):
@@ -43,12 +45,11 @@ def outermost(schema: Schema) -> Iterator[Any]:
         item = schema["items"]
         if item["type"] == "string":
             yield [f"v{i}" for i in range(schema["maxItems"])]
+            yield from ([value] for value in outermost(item))
         elif item["type"] == "integer":
             yield [item["minimum"] + i for i in range(schema["maxItems"])]
     else:
-        size = schema["maxLength"]
-        texts = [start + "a" * (size - len(start)) for start in ("", "/", "https://")]
-        yield from (text for text in texts if re.search(schema.get("pattern", ""), text))
+        yield from _texts_of_length(schema, schema["maxLength"])
 
 
 def illegal(schema: Schema) -> Iterator[Any]:
@@ -69,8 +70,15 @@ def illegal(schema: Schema) -> Iterator[Any]:
         yield from _illegal_objects(schema)
 
 
+def _texts_of_length(schema: Schema, size: int) -> Iterator[str]:
+    """Texts that the pattern allows, of any length."""
+    texts = [start + "a" * (size - len(start)) for start in ("", "/", "https://")]
+    yield from (text for text in texts if re.search(schema.get("pattern", ""), text))
+
+
 def _illegal_strings(schema: Schema) -> Iterator[Any]:
     yield from (5, {"text": "x"}, "a" * (schema["maxLength"] + 1))
+    yield from _texts_of_length(schema, schema["maxLength"] + 1)
     if schema.get("minLength"):
         yield ""
     if "pattern" in schema:

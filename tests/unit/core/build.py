@@ -157,10 +157,10 @@ class Cluster:
 
 
 __all__ = [
+    "T0",
     "A",
     "B",
     "C",
-    "T0",
     "Cluster",
     "GatewayHealth",
     "content",

@@ -13,13 +13,11 @@ from keeptrusts_operator.policy import (
     Severity,
     lint,
     parse_yaml,
-    same_version_other_content,
 )
-from tests.unit.policy.documents import ACTIONS, MINIMAL, REMOVE, changed
+from tests.unit.policy.documents import MINIMAL, REMOVE, changed
 
 E, W = Severity.ERROR, Severity.WARNING
 BASE = parse_yaml(MINIMAL)
-BASE_ACTIONS = parse_yaml(ACTIONS)
 TARGET = "providers/targets/0"
 
 
@@ -282,50 +280,6 @@ def test_environment_variables_from_everywhere() -> None:
     result = lint(document, strict=True, profile="Keeptrusts")
     assert result.env_names == {"LAKERA_KEY", "JUDGE_KEY"}
     assert result.ok
-
-
-def test_actions_shape() -> None:
-    result = lint(BASE_ACTIONS, strict=True, profile="Keeptrusts")
-    assert result.findings == ()
-    assert result.shape is DocumentShape.ACTIONS
-    assert result.chain == ("prompt-injection", "pii-detector", "dlp-filter")
-    assert result.pack is None
-    assert result.env_names == {"GATEWAY_KEY"}
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "severity", "code", "where"),
-    [
-        ("policies/1/name", "inbound", E, "K205", "policies[1].name"),
-        ("policies/1/name", REMOVE, E, "K203", "policies[1].name"),
-        ("policies/1", "x", E, "K301", "policies[1]"),
-        ("policies/1/output", REMOVE, E, "K203", "policies[1].input"),
-        ("policies/1/output", "block", E, "K301", "policies[1].output"),
-        ("policies/1/output/0", "block", E, "K301", "policies[1].output[0]"),
-        ("policies/1/output/0/type", REMOVE, E, "K203", "policies[1].output[0].type"),
-        ("policies/1/output/0/type", 5, E, "K301", "policies[1].output[0].type"),
-        ("policies/1/output/0/action", "stop", E, "K302", "policies[1].output[0].action"),
-        ("policies/1/output/0/action", REMOVE, E, "K203", "policies[1].output[0].action"),
-        ("policies/1/output/0/type", "dlp-filte", W, "E001", "policies[1].output[0].type"),
-        ("policies/0/input/0/action", "flag", W, "K506", "policies"),
-        ("surprise", 1, E, "E002", "surprise"),
-        ("gateway/secret_key_ref", "x", E, "K402", "gateway.secret_key_ref"),
-    ],
-)
-def test_rules_of_the_actions_shape(path: str, value: object, severity: Severity, code: str, where: str) -> None:
-    assert (severity, code, where) in found(changed(BASE_ACTIONS, (path, value)), strict=True)
-
-
-def test_same_version_other_content() -> None:
-    edited = changed(BASE, ("policy/pii-detector/action", "block"))
-    finding = same_version_other_content(BASE, edited)
-    assert finding is not None
-    assert (finding.severity, finding.code, finding.path) == (W, "K509", "pack.version")
-    assert "1.0.1" in finding.suggestion
-    assert same_version_other_content(BASE, changed(edited, ("pack/version", "1.0.1"))) is None
-    assert same_version_other_content(BASE, changed(BASE, ("policy/audit-logger/retention_days", 365.0))) is None
-    assert same_version_other_content({}, edited) is None
-    assert same_version_other_content(None, None) is None
 
 
 def test_custom_profile_accepts_any_mapping() -> None:

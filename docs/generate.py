@@ -1,0 +1,53 @@
+"""Writes the pages of the docs that are generated from the code; `--check` only says whether they are up to date."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from keeptrusts_operator.core.machine import RULES
+from keeptrusts_operator.core.state import Stage
+
+HERE = Path(__file__).parent
+
+
+def transitions() -> str:
+    """The transition table: every rule, in the order of its priority."""
+    lines = [
+        "# Transitions of a rollout",
+        "",
+        "<!-- generated from operator/keeptrusts_operator/core/machine.py by `make docs`; do not edit -->",
+        "",
+        "The first rule that matches fires, so the order of the table is the priority. A rule that only fires while",
+        "nothing holds the rollout (paused, no capacity, both revisions unhealthy …) is marked *advances*; every other",
+        "rule fires while it is held, too: a held rollout can still be taken back.",
+        "",
+        "| # | transition | from | to | when | advances |",
+        "|---|---|---|---|---|---|",
+    ]
+    for number, rule in enumerate(RULES, 1):
+        stages = ", ".join(s.value for s in Stage if s in rule.stages) or "no rollout"
+        mark = "advances" if rule.advances else ""
+        lines.append(f"| {number} | `{rule.name}` | {stages} | {rule.to} | {rule.when} | {mark} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"transitions.md": transitions}
+
+
+def main() -> int:
+    stale = []
+    for name, page in PAGES.items():
+        path, text = HERE / name, page()
+        if not path.exists() or path.read_text() != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(text)
+    if stale and "--check" in sys.argv:
+        print(f"out of date: {', '.join(stale)}; run `make docs`")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""A real single-node Kubernetes for tests and the demo: `python -m tests.cluster --help`."""
