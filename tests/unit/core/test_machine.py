@@ -58,8 +58,9 @@ def test_good_change_goes_step_by_step() -> None:
     assert cluster.transitions == GOOD
     assert cluster.exposures == [LIVE, only(B)]
     assert cluster.state.active == B
-    assert cluster.revisions[A].workload is not None
-    assert cluster.revisions[A].workload.replicas == 0
+    left = cluster.revisions[A].workload
+    assert left is not None
+    assert left.replicas == 0
 
 
 def test_a_step_lasts_its_min_duration() -> None:

@@ -1,6 +1,6 @@
 module keeptrusts.example/cluster/containerd
 
-go 1.26.0
+go 1.26.8
 
 tool (
 	github.com/containerd/containerd/v2/cmd/containerd

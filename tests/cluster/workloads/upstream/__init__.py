@@ -1,0 +1,1 @@
+"""A small OpenAI-compatible upstream with settable latency."""
