@@ -48,8 +48,11 @@ def install_api(kubectl: Kubectl) -> None:
 def install_operator(kubectl: Kubectl) -> None:
     """CRDs, RBAC, and the operator as its own service account; replaced when its image has changed."""
     install_api(kubectl)
+    before = kubectl("get", "deployment", "-n", NAMESPACE, "keeptrusts-operator", "--ignore-not-found", "-o", "name")
     kubectl("apply", "-f", str(ROOT / "charts" / "plain"))
-    kubectl("-n", NAMESPACE, "delete", "pod", "--all", "--wait=true", "--grace-period=2")
+    if before:
+        kubectl("-n", NAMESPACE, "rollout", "restart", "deployment/keeptrusts-operator")
+        kubectl("-n", NAMESPACE, "rollout", "status", "deployment/keeptrusts-operator", f"--timeout={READY_SECONDS}s")
     _wait_ready(kubectl, NAMESPACE, "keeptrusts-operator")
 
 

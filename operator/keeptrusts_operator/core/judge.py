@@ -48,9 +48,9 @@ def refuted_config(revision: Revision, pack: Pack | None) -> Trouble | None:
 
 
 def trouble(revision: Revision, since: datetime) -> Trouble | None:
-    """What is wrong with pods that take traffic since `since` (the time from which they were all ready).
+    """What is wrong with pods that take traffic; `since`: when all pods wanted were ready the last time.
 
-    A pod that came later and is not ready yet replaces one that a node or a person took away: that is not trouble.
+    A pod that came later and is not ready yet is new, or replaces one that a node or a person took away: no trouble.
     """
     running = revision.running
     if not any(_sick(p, since) for p in running):
@@ -99,7 +99,7 @@ def _unhealthy(pod: Pod, since: datetime) -> bool:
 
 
 def _unready(pod: Pod, since: datetime) -> bool:
-    return not pod.ready and pod.created_at <= since
+    return not pod.ready and pod.created_at < since.replace(microsecond=0)  # creation times are whole seconds
 
 
 def _crash_words(pod: Pod) -> str:

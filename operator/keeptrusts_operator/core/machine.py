@@ -112,8 +112,7 @@ class Look:
     @cached_property
     def trouble(self) -> judge.Trouble | None:
         """What is wrong with an exposed candidate."""
-        since = self.rollout.step_started_at or self.rollout.stage_started_at
-        return judge.trouble(self.candidate, since)
+        return judge.trouble(self.candidate, self.rollout.ready_at or self.rollout.stage_started_at)
 
     @cached_property
     def trouble_is_ours(self) -> bool:
@@ -304,6 +303,7 @@ def _enter(
         stage_started_at=look.now,
         step=step,
         step_started_at=look.now if started else None,
+        ready_at=look.now if started or stage is Stage.SOAKING else look.rollout.ready_at,
         deadline=look.now + deadline if deadline is not None else None,
         held_reason="",
         held_since=None,
@@ -326,7 +326,7 @@ def _next_step(look: Look) -> Effect:
 
 
 def _step_ready(look: Look) -> Effect:
-    rollout = replace(look.rollout, step_started_at=look.now, deadline=None)
+    rollout = replace(look.rollout, step_started_at=look.now, ready_at=look.now, deadline=None)
     return replace(look.state, rollout=rollout), None
 
 

@@ -51,6 +51,9 @@ class Rollout:
     pack: Pack | None = None
     step: int = 0
     step_started_at: datetime | None = None  # when all pods of the step were ready; None: still coming up
+    ready_at: datetime | None = (
+        None  # when all pods wanted were ready the last time: those lose readiness, others gain it
+    )
     deadline: datetime | None = None  # of the stage or step; never moves once set
     held_reason: str = ""
     held_since: datetime | None = None
@@ -238,6 +241,7 @@ def _rollout_from(r: Mapping[str, Any]) -> Rollout:
         pack=_pack(r.get("pack")),
         step=step.get("index", 0),
         step_started_at=_time(step.get("startedAt")),
+        ready_at=_time(r.get("readyAt")),
         deadline=_time(r.get("deadline")),
         held_reason=held.get("reason", ""),
         held_since=_time(held.get("since")),
@@ -253,6 +257,7 @@ def _rollout_out(r: Rollout) -> dict[str, Any]:
         startedAt=format_time(r.started_at),
         stage=r.stage.value,
         stageStartedAt=format_time(r.stage_started_at),
+        readyAt=_time_out(r.ready_at),
         deadline=_time_out(r.deadline),
     )
     if r.stage is Stage.CANARY:

@@ -186,4 +186,5 @@ def _missing_environment(spec: GatewayDeploymentSpec, result: LintResult) -> lis
 def _lint_words(policy: str, errors: list[Finding]) -> str:
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"GatewayPolicy {policy} is refused: {first.code} {first.path}: {first.message} {first.suggestion}{more}".strip()
+    where = "" if first.message.startswith(first.path) else f"{first.path}: "
+    return f"GatewayPolicy {policy} is refused: {first.code} {where}{first.message} {first.suggestion}{more}".strip()

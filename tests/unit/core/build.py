@@ -152,7 +152,10 @@ class Cluster:
     def _scale(self, name: str, replicas: int) -> None:
         old = self.revisions.get(name) or Revision(name, created_at=self.now)
         kept = old.pods[:replicas]
-        new = tuple(pod(f"{name}-{i}", created_at=self.now, ready=self.auto_ready) for i in range(len(kept), replicas))
+        new = tuple(
+            pod(f"{name}-{i}", created_at=self.now - seconds(2), ready=self.auto_ready)
+            for i in range(len(kept), replicas)
+        )
         self.revisions[name] = replace(old, workload=Workload(replicas), pods=kept + new)
 
 

@@ -355,3 +355,21 @@ def test_adopted_service_keeps_its_selector_until_the_first_revision_is_ready() 
     cluster.sicken(A, ready=True)
     cluster.run()
     assert cluster.service.exposure == only(A)
+
+
+def test_pods_that_come_up_for_the_next_step_have_not_lost_readiness() -> None:
+    cluster = in_canary()
+    cluster.now += seconds(10)
+    cluster.auto_ready = False
+    cluster.step()
+    for later in (0, 0.3, 1.7):
+        cluster.now += seconds(later)
+        cluster.revisions[B] = replace(
+            cluster.revisions[B],
+            pods=tuple(
+                p if p.ready else replace(p, created_at=cluster.now.replace(microsecond=0))
+                for p in cluster.revisions[B].pods
+            ),
+        )
+        cluster.step()
+    assert "Unhealthy" not in cluster.transitions

@@ -1,0 +1,137 @@
+"""The cluster as the demo and the benches see it: apply, watch one GatewayDeployment, and keep traffic going."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keeptrusts_operator.api import names
+from keeptrusts_operator.kube.client import ApiServer
+from keeptrusts_operator.kube.port import CONFIG_MAPS, GATEWAYS, PODS, POLICIES, SERVICES, ApiError, NotFound, Resource
+from tests.demo.objects import NAMESPACE, Cast
+from tests.traffic.answers import Answer, attributed
+from tests.traffic.generator import Load, Traffic
+
+RESOURCES = {r.kind: r for r in (GATEWAYS, POLICIES, CONFIG_MAPS)}
+Say = Callable[[float, str], None]
+
+
+@dataclass
+class Stage:
+    """One GatewayDeployment under observation. Times are seconds since the epoch."""
+
+    api: ApiServer
+    cast: Cast
+    say: Say = lambda at, text: None
+    status: dict[str, Any] = field(default_factory=dict)
+    revisions: dict[str, str] = field(default_factory=dict)  # pod address → revision
+    pods: dict[str, dict[str, Any]] = field(default_factory=dict)  # pod name → first sight of it
+    traffic: Traffic | None = None
+    _watcher: asyncio.Task[None] | None = None
+
+    async def apply(self, obj: dict[str, Any]) -> float:
+        """Create or replace an object's spec, as `kubectl apply` would; gives the time."""
+        resource = RESOURCES[obj["kind"]]
+        name = obj["metadata"]["name"]
+        now = time.time()
+        try:
+            old = await self.api.get(resource, NAMESPACE, name)
+        except NotFound:
+            await self.api.create(resource, obj)
+            return now
+        await self.api.replace(resource, {**obj, "metadata": old["metadata"]})
+        return now
+
+    async def clear(self) -> None:
+        """Remove what an earlier run left, and wait until it is gone."""
+        for resource in (GATEWAYS, POLICIES):
+            await self.api.delete(resource, NAMESPACE, self.cast.name)
+        await self.until(self._gone, 60, "the objects of an earlier run are gone")
+
+    async def _gone(self) -> bool:
+        return not await self._exists(GATEWAYS) and not await self._exists(SERVICES)
+
+    async def _exists(self, resource: Resource) -> bool:
+        try:
+            await self.api.get(resource, NAMESPACE, self.cast.name)
+        except NotFound:
+            return False
+        return True
+
+    def watch(self) -> None:
+        """Follow status and pods until `close`."""
+        self._watcher = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        if self._watcher:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+
+    async def _follow(self) -> None:
+        told = ""
+        while True:
+            with contextlib.suppress(ApiError):
+                gateway = await self.api.get(GATEWAYS, NAMESPACE, self.cast.name)
+                self.status = gateway.get("status") or {}
+                for pod in await self.api.list(PODS, NAMESPACE, {names.LABEL_DEPLOYMENT: self.cast.name}):
+                    self.pods.setdefault(pod["metadata"]["name"], pod)
+                    if address := pod.get("status", {}).get("podIP"):
+                        self.revisions[address] = pod["metadata"]["labels"][names.LABEL_REVISION]
+                line = f"{self.status.get('phase', 'Pending'):<10} {self.status.get('message', '')}"
+                if line != told and self.status:
+                    told = line
+                    self.say(time.time(), line)
+            await asyncio.sleep(0.1)
+
+    async def until(self, condition: Callable[[], Any], seconds: float, what: str) -> float:
+        """Wait for a condition (sync or async); the time at which it was seen. Raises TimeoutError, saying what."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            result = condition()
+            if await result if asyncio.iscoroutine(result) else result:
+                return time.time()
+            await asyncio.sleep(0.05)
+        raise TimeoutError(
+            f"not within {seconds:.0f} s: {what}. Status: {self.status.get('phase')} {self.status.get('message')}"
+        )
+
+    async def start_traffic(self, **changes: Any) -> Traffic:
+        """Clients that ask through the Service's cluster IP."""
+        service = await self.api.get(SERVICES, NAMESPACE, self.cast.name)
+        address = service["spec"]["clusterIP"]
+        self.traffic = Traffic(Load(address, self.cast.port, headers=self.cast.headers, **changes))
+        self.traffic.start()
+        return self.traffic
+
+    def answers(self) -> list[Answer]:
+        """Everything that was answered so far, with the revision that did."""
+        return attributed(self.traffic.answers, self.revisions) if self.traffic else []
+
+    def stop_processes(self, revision: str) -> int:
+        """Freeze the gateway processes of a revision's pods (SIGSTOP); how many."""
+        uids = {
+            p["metadata"]["uid"]
+            for p in self.pods.values()
+            if p["metadata"]["labels"][names.LABEL_REVISION] == revision
+        }
+        stopped = 0
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if folder.name.isdigit() and _gateway_of(folder, uids):
+                    os.kill(int(folder.name), signal.SIGSTOP)
+                    stopped += 1
+        return stopped
+
+
+def _gateway_of(process: Path, uids: set[str]) -> bool:
+    """Whether a process belongs to one of these pods and is not the one that only keeps its namespaces."""
+    group = (process / "cgroup").read_text()
+    return any(uid in group for uid in uids) and b"pause" not in (process / "cmdline").read_bytes()

@@ -1,0 +1,206 @@
+"""The story of the demo: one good change and three bad ones, under traffic, on a real cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from keeptrusts_operator.api.quantities import parse_time
+from tests.demo import objects
+from tests.demo.objects import Cast
+from tests.demo.stage import Stage
+from tests.traffic.answers import Answer
+
+RATE = 100.0
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What happened in one part of the story. Times: seconds after the change was applied; None: it never happened."""
+
+    title: str
+    revision: str
+    outcome: str
+    expected: str
+    exposed: float | None = None
+    detected: float | None = None
+    issued: float | None = None
+    last_answer: float | None = None
+    finished: float | None = None
+    served: int = 0  # requests that the changed revision answered
+    requests: int = 0
+    lost: int = 0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome == self.expected and not self.problems
+
+
+@dataclass
+class Told:
+    """The whole story."""
+
+    gateway: str
+    started: float = 0.0
+    chapters: list[Chapter] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    marks: list[tuple[float, str]] = field(default_factory=list)  # for the picture
+    simulated: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return len(self.chapters) == 4 and all(c.ok for c in self.chapters)
+
+
+async def tell(stage: Stage, heading: Callable[[str], None]) -> Told:
+    """Play all chapters. Raises TimeoutError when something that must happen does not."""
+    cast, told = stage.cast, Told(stage.cast.name)
+    heading("A gateway comes up: three pods behind one Service")
+    await stage.clear()
+    await stage.apply(objects.policy(cast))
+    await stage.apply(objects.deployment(cast))
+    stage.watch()
+    await stage.until(lambda: stage.status.get("phase") == "Stable", 60, "the first revision serves")
+    await stage.start_traffic(rate=RATE, pooled_share=0.5)
+    told.started = time.time()
+    await asyncio.sleep(2)
+    for title, change, play in (
+        ("A good change is promoted step by step", cast.good, _good),
+        ("A document that the lint refuses changes nothing", cast.refused_by_lint, _refused),
+        ("A config that the gateway refuses gets no traffic", cast.refused_by_gateway, _crashes),
+        ("A change that turns unhealthy under traffic is taken back", cast.sick_after_exposure, _sick),
+    ):
+        heading(title)
+        begun = time.time()
+        active = stage.status["activeRevision"]
+        applied = await stage.apply(objects.policy(cast, change))
+        told.marks.append((applied, title))
+        facts = await play(stage, active, applied)
+        told.chapters.append(_chapter(stage, title, begun, applied, facts))
+        await _back_to_good(stage)
+    assert stage.traffic is not None
+    await stage.traffic.stop()
+    told.answers = stage.answers()
+    return told
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a chapter's player saw."""
+
+    revision: str
+    outcome: str
+    expected: str
+    finished: float
+    exposed: float | None = None
+    detected: float | None = None
+    issued: float | None = None
+
+
+async def _good(stage: Stage, active: str, applied: float) -> Facts:
+    revision = await _candidate(stage, active)
+    exposed = await stage.until(lambda: stage.status.get("phase") == "Canary", 60, "the canary starts")
+    finished = await stage.until(
+        lambda: stage.status.get("phase") == "Stable" and stage.status.get("activeRevision") == revision,
+        90,
+        "the change is promoted",
+    )
+    await asyncio.sleep(2)
+    return Facts(revision, "Promoted", "Promoted", finished, exposed)
+
+
+async def _refused(stage: Stage, active: str, applied: float) -> Facts:
+    finished = await stage.until(lambda: stage.status.get("phase") == "Rejected", 30, "the lint refuses it")
+    await asyncio.sleep(2)
+    started = [n for n, p in stage.pods.items() if parse_time(p["metadata"]["creationTimestamp"]).timestamp() > applied]
+    outcome = "Refused" if not started and stage.status["activeRevision"] == active else "Started"
+    return Facts("", outcome, "Refused", finished)
+
+
+async def _crashes(stage: Stage, active: str, applied: float) -> Facts:
+    revision = await _candidate(stage, active)
+    finished = await stage.until(lambda: stage.status.get("phase") == "Rejected", 60, "the crash is seen")
+    entry = _quarantine(stage, revision)
+    return Facts(revision, "Rejected" if entry else "Unknown", "Rejected", finished, detected=_at(entry.get("at")))
+
+
+async def _sick(stage: Stage, active: str, applied: float) -> Facts:
+    revision = await _candidate(stage, active)
+    exposed = await stage.until(lambda: stage.status.get("phase") == "Canary", 60, "the canary starts")
+    if stage.cast.stops_process:
+        await stage.until(lambda: any(a.revision == revision for a in stage.answers()), 10, "the canary answers")
+        await asyncio.sleep(1)
+        stage.say(time.time(), f"(the demo stops {stage.stop_processes(revision)} process of {revision} with SIGSTOP)")
+    finished = await stage.until(lambda: stage.status.get("phase") == "RolledBack", 60, "it is rolled back")
+    await asyncio.sleep(4)
+    record = stage.status.get("rollback", {})
+    return Facts(
+        revision,
+        "RolledBack" if record.get("revision") == revision else "Unknown",
+        "RolledBack",
+        finished,
+        exposed,
+        _at(record.get("detectedAt")),
+        _at(record.get("issuedAt")),
+    )
+
+
+async def _candidate(stage: Stage, active: str) -> str:
+    await stage.until(lambda: stage.status.get("desiredRevision") != active, 30, "the change is noticed")
+    return str(stage.status["desiredRevision"])
+
+
+async def _back_to_good(stage: Stage) -> None:
+    """The person puts the good document back."""
+    await stage.apply(objects.policy(stage.cast, stage.cast.good))
+    await stage.until(lambda: stage.status.get("phase") == "Stable", 60, "the good change is in force again")
+
+
+def _chapter(stage: Stage, title: str, begun: float, applied: float, facts: Facts) -> Chapter:
+    answers = [a for a in stage.answers() if a.sent >= begun]
+    served = [a for a in answers if facts.revision and a.revision == facts.revision and not a.lost]
+    lost = sum(a.lost for a in answers)
+    problems = []
+    if lost:
+        problems.append(f"{lost} requests lost")
+    if facts.outcome == "Rejected" and served:
+        problems.append(f"{len(served)} answers of a revision that should have had no traffic")
+    if facts.expected in ("Promoted", "RolledBack") and not served:
+        problems.append("the changed revision never answered")
+    if facts.expected == "RolledBack" and answers and any(a.revision == facts.revision for a in answers[-50:]):
+        problems.append("the bad revision still answers")
+
+    def after(at: float | None) -> float | None:
+        return round(at - applied, 2) if at else None
+
+    return Chapter(
+        title,
+        facts.revision,
+        facts.outcome,
+        facts.expected,
+        after(facts.exposed),
+        after(facts.detected),
+        after(facts.issued),
+        after(max((a.done for a in served), default=None)) if facts.expected != "Promoted" else None,
+        after(facts.finished),
+        len(served),
+        len(answers),
+        lost,
+        tuple(problems),
+    )
+
+
+def _quarantine(stage: Stage, revision: str) -> dict[str, Any]:
+    entries: list[dict[str, Any]] = stage.status.get("quarantined", [])
+    return next((q for q in entries if q["revision"] == revision), {})
+
+
+def _at(text: str | None) -> float | None:
+    return parse_time(text).timestamp() if text else None
+
+
+__all__ = ["Cast", "Chapter", "Told", "tell"]

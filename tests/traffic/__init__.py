@@ -1,0 +1,1 @@
+"""Many clients that ask a gateway at a set rate, and what became of each request."""
