@@ -102,7 +102,7 @@ class Traffic:
         pod = response.headers.get("x-gateway-pod", "")
         if not pod and response.status == 200:  # the test cluster's upstream tells who asked it
             body = response.json()
-            pod = str(body.get("system_fingerprint", "")).removeprefix("from-") if isinstance(body, dict) else ""
+            pod = str(body.get("id", "")).removeprefix("from-") if isinstance(body, dict) else ""
         return Answer(
             sent,
             time.time(),

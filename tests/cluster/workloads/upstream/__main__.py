@@ -1,6 +1,7 @@
 """`python3 -m upstream`: port from PORT, latency from UPSTREAM_LATENCY, `POST /latency` or a request's `x-latency`.
 
-`system_fingerprint` names the address that asked, so that a caller behind a gateway learns which pod forwarded it.
+The `id` of an answer names the address that asked: gateways pass it on, so that a client behind one learns which pod
+forwarded its request.
 """
 
 from __future__ import annotations
@@ -18,11 +19,7 @@ LATENCY = web.AppKey("latency", list)
 async def chat(request: web.Request) -> web.StreamResponse:
     body = await request.json()
     await asyncio.sleep(_seconds(request.headers.get("x-latency", request.app[LATENCY][0])))
-    mark = {
-        "id": "chatcmpl-1",
-        "model": body.get("model", "gpt-4o-mini"),
-        "system_fingerprint": f"from-{request.remote}",
-    }
+    mark = {"id": f"from-{request.remote}", "model": body.get("model", "gpt-4o-mini")}
     if not body.get("stream"):
         choice = {"index": 0, "message": {"role": "assistant", "content": "All is well."}, "finish_reason": "stop"}
         usage = {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}
