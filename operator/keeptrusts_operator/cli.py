@@ -37,8 +37,8 @@ def main() -> None:
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
     )
-    for noisy in ("httpx", "httpcore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for noisy, level in (("httpx", logging.WARNING), ("kopf", logging.WARNING), ("kopf.objects", logging.ERROR)):
+        logging.getLogger(noisy).setLevel(level)  # a line for every event of every object says nothing
     command = _cleanup if arguments.command == "cleanup" else _run
     with contextlib.suppress(KeyboardInterrupt):
         sys.exit(asyncio.run(command(arguments)))

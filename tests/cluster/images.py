@@ -23,6 +23,7 @@ FERRO = "localhost/ferrogw:1.5.10"
 PAUSE = "localhost/pause:1"
 
 FERRO_WHEEL = "ferrogw==1.5.10"
+WORKLOADS_NEED = ("aiohttp", "pyyaml", "prometheus-client")
 
 
 def pack(name: str, folder: Path, binaries: Path) -> Path:
@@ -34,21 +35,21 @@ def pack(name: str, folder: Path, binaries: Path) -> Path:
 
 
 def _operator(target: Path, _: Path) -> None:
-    _python(target, OPERATOR, "keeptrusts_operator", ROOT / "operator" / "keeptrusts_operator")
+    _python(target, OPERATOR, ROOT / "operator" / "keeptrusts_operator", "keeptrusts-operator")
 
 
 def _standin(target: Path, _: Path) -> None:
-    _python(target, STANDIN, "standin", WORKLOADS / "standin")
+    _python(target, STANDIN, WORKLOADS / "standin", *WORKLOADS_NEED)
 
 
 def _upstream(target: Path, _: Path) -> None:
-    _python(target, UPSTREAM, "upstream", WORKLOADS / "upstream")
+    _python(target, UPSTREAM, WORKLOADS / "upstream", *WORKLOADS_NEED)
 
 
-def _python(target: Path, name: str, module: str, source: Path) -> None:
-    code = Layer()
+def _python(target: Path, name: str, source: Path, *needs: str) -> None:
+    module, code = source.name, Layer()
     python_layer.add_code(code, source, f"app/{module}")
-    base = python_layer.cached(cache_folder() / "layers", "keeptrusts-operator")
+    base = python_layer.cached(cache_folder() / "layers", *needs)
     config = {
         "Entrypoint": [python_layer.INTERPRETER, "-m", module],
         "User": USER,

@@ -45,9 +45,10 @@ NOT_NEEDED = {
 LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
 
 
-def cached(folder: Path, project: str) -> bytes:
-    """The layer for `project`'s dependencies, from `folder` when nothing that goes into it has changed."""
-    closure = dict(sorted(_closure(project).items()))
+def cached(folder: Path, *projects: str) -> bytes:
+    """The layer with these projects' dependencies (and themselves, but for the operator, whose code is a layer of its
+    own); from `folder` when nothing that goes into it has changed."""
+    closure = dict(sorted(_closure(projects).items()))
     names = [f"{name}=={d.version}" for name, d in closure.items()]
     own = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     key = hashlib.sha256("\n".join([sys.version, own, *names]).encode()).hexdigest()[:16]
@@ -125,10 +126,10 @@ def _compiled(source: bytes, target: str) -> bytes | None:
     return bytes(_bootstrap_external._code_to_hash_pyc(code, source_hash(source), False))  # type: ignore[attr-defined]
 
 
-def _closure(project: str) -> dict[str, Distribution]:
-    """Everything that a project needs at run time, without the project itself."""
+def _closure(projects: Iterable[str]) -> dict[str, Distribution]:
+    """Everything that projects need at run time."""
     found: dict[str, Distribution] = {}
-    waiting = [project]
+    waiting = list(projects)
     while waiting:
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
         if name in found:
@@ -138,7 +139,7 @@ def _closure(project: str) -> dict[str, Distribution]:
             requirement = Requirement(line)
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
                 waiting.append(requirement.name)
-    del found[project]
+    found.pop("keeptrusts-operator", None)
     return found
 
 

@@ -21,7 +21,8 @@ from keeptrusts_operator.policy.document import dump_yaml
 RENDERING_KEY = "deployment.json"  # in the revision's ConfigMap; not mounted
 VOLUME = "keeptrusts-config"
 PORT_NAME = "http"
-PRE_STOP_SECONDS = 10  # nothing says that a gateway drains on SIGTERM: stay until no Service sends new connections
+PRE_STOP_SECONDS = 10
+DEFAULT_GRACE_SECONDS = 30  # of Kubernetes
 NO_REVISION = "none"  # selects nothing: a Service before its first revision is ready
 
 Obj = dict[str, Any]
@@ -165,6 +166,7 @@ def _template(spec: GatewayDeploymentSpec, owner: str, revision: str) -> Obj:
     if index is None:
         raise TemplateError("spec.template.spec.containers: call the container that runs the gateway `gateway`")
     _equip(containers[index], spec.gateway, index)
+    _linger(containers[index], pod.get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS))
     return template
 
 
@@ -195,7 +197,14 @@ def _equip(container: Obj, gateway: GatewaySettings, index: int) -> None:
     ):
         container.setdefault(probe, {**handler, "timeoutSeconds": 2, **settings})
     container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")  # why it ended, where people look
-    container.setdefault("lifecycle", {}).setdefault("preStop", {"sleep": {"seconds": PRE_STOP_SECONDS}})
+
+
+def _linger(container: Obj, grace_seconds: int) -> None:
+    """Stay until no Service sends new connections: nothing says that a gateway drains on SIGTERM. At most half of the
+    grace period, so that a gateway that does drain has the other half."""
+    seconds = min(PRE_STOP_SECONDS, grace_seconds // 2)
+    if seconds:
+        container.setdefault("lifecycle", {}).setdefault("preStop", {"sleep": {"seconds": seconds}})
 
 
 def _http_or_tcp(gateway: GatewaySettings, path: str) -> Obj:

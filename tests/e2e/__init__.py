@@ -1,0 +1,1 @@
+"""Tests on a real cluster, as a user would see it: `make e2e`."""

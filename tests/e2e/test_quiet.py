@@ -1,0 +1,84 @@
+"""What the operator writes: counted on the API server."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Cluster
+from tests.e2e.objects import document, policy
+
+pytestmark = pytest.mark.cluster
+
+OPERATOR = "system:serviceaccount:keeptrusts-system:keeptrusts-operator"
+IDLE_SECONDS = 60
+
+
+def writes_since(start: float) -> list[dict[str, object]]:
+    """The operator's writes in the API server's audit log; other tests' objects are gone by then or idle too."""
+    world = os.environ.get("KEEPTRUSTS_WORLD")
+    if not world:
+        pytest.skip("the audit log is only at hand in our own world")
+    log = Path(__file__).parents[2] / "build" / "cluster" / world / "log" / "audit.log"
+    out = []
+    for line in log.read_text().splitlines():
+        entry = json.loads(line)
+        if entry["user"]["username"] == OPERATOR and _seconds(entry["requestReceivedTimestamp"]) >= start:
+            out.append(entry)
+    return out
+
+
+def _seconds(stamp: str) -> float:
+    from keeptrusts_operator.api.quantities import parse_time  # noqa: PLC0415
+
+    return parse_time(stamp).timestamp()
+
+
+def test_an_idle_gateway_causes_no_write_but_the_leases(serving: tuple[Cluster, str]) -> None:
+    cluster, _ = serving
+    time.sleep(3)
+    start = time.time()
+    time.sleep(IDLE_SECONDS)
+    entries = [e["objectRef"] for e in writes_since(start)]
+    assert [r for r in entries if isinstance(r, dict) and r["resource"] == "leases"], "the audit log tells nothing"
+    other = [
+        r
+        for r in entries
+        if isinstance(r, dict) and r["resource"] != "leases" and r.get("namespace") == cluster.namespace
+    ]
+    assert other == []
+
+
+def test_a_whole_rollout_writes_nothing_of_the_users(serving: tuple[Cluster, str]) -> None:
+    cluster, first = serving
+    before = cluster.get("gwd", "gw")
+    cluster.apply(policy(document("1.1.0")))
+    cluster.wait_phase("Canary")
+    assert cluster.stable() != first
+    after = cluster.get("gwd", "gw")
+    assert after["spec"] == before["spec"]
+    assert after["metadata"].get("annotations") == before["metadata"].get("annotations")
+    assert after["metadata"].get("labels") == before["metadata"].get("labels")
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+
+
+def test_probes_and_metrics() -> None:
+    cluster = Cluster("keeptrusts-system")
+
+    def ready() -> list[str]:
+        pods = [p for p in cluster.items("pods") if "deletionTimestamp" not in p["metadata"]]
+        return [p["status"]["podIP"] for p in pods if any(c["ready"] for c in p["status"].get("containerStatuses", []))]
+
+    address = cluster.wait(ready, "the operator is ready")[0]
+
+    def read(path: str) -> str:
+        with urllib.request.urlopen(f"http://{address}:8080{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    assert read("/healthz") == read("/readyz") == "ok\n"
+    assert "keeptrusts_operator_leader 1.0" in read("/metrics")
