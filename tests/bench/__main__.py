@@ -78,8 +78,8 @@ async def _measure(runs: int, proxy_sync: str) -> int:
         for number in range(runs):
             rows.append(await _run(stage, cast, number))
             print(f"{number + 1}/{runs}: {rows[-1]}", flush=True)
-        assert stage.traffic is not None
-        answers = await stage.traffic.stop()
+        await stage.stop_traffic()
+        answers = stage.answers()
         await stage.close()
     _write(rows, proxy_sync, len(answers), sum(a.lost for a in answers))
     return 0

@@ -36,6 +36,12 @@ class Stage:
     traffic: Traffic | None = None
     _watcher: asyncio.Task[None] | None = None
 
+    def now(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     async def apply(self, obj: dict[str, Any]) -> float:
         """Create or replace an object's spec, as `kubectl apply` would; gives the time."""
         resource = RESOURCES[obj["kind"]]
@@ -103,13 +109,19 @@ class Stage:
             f"not within {seconds:.0f} s: {what}. Status: {self.status.get('phase')} {self.status.get('message')}"
         )
 
-    async def start_traffic(self, **changes: Any) -> Traffic:
+    async def start_traffic(self, *, rate: float = 100.0, pooled_share: float = 1.0) -> None:
         """Clients that ask through the Service's cluster IP."""
         service = await self.api.get(SERVICES, NAMESPACE, self.cast.name)
         address = service["spec"]["clusterIP"]
-        self.traffic = Traffic(Load(address, self.cast.port, headers=self.cast.headers, **changes))
+        self.traffic = Traffic(
+            Load(address, self.cast.port, rate=rate, pooled_share=pooled_share, headers=self.cast.headers)
+        )
         self.traffic.start()
-        return self.traffic
+
+    async def stop_traffic(self) -> None:
+        """Wait for the answers that are still to come."""
+        if self.traffic:
+            await self.traffic.stop()
 
     def answers(self) -> list[Answer]:
         """Everything that was answered so far, with the revision that did."""

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from keeptrusts_operator.api.quantities import parse_time
 from tests.demo import objects
 from tests.demo.objects import Cast
-from tests.demo.stage import Stage
 from tests.traffic.answers import Answer
 
 RATE = 100.0
+
+
+class Stage(Protocol):
+    """Where the story is played: a real cluster (`stage.py`) or the simulated world (`tests/sim/stage.py`)."""
+
+    status: dict[str, Any]
+    pods: dict[str, dict[str, Any]]
+
+    @property
+    def cast(self) -> Cast: ...
+    @property
+    def say(self) -> Callable[[float, str], None]: ...
+    def now(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+    async def apply(self, obj: dict[str, Any]) -> float: ...
+    async def clear(self) -> None: ...
+    def watch(self) -> None: ...
+    async def until(self, condition: Callable[[], Any], seconds: float, what: str) -> float: ...
+    async def start_traffic(self, *, rate: float = ..., pooled_share: float = ...) -> None: ...
+    async def stop_traffic(self) -> None: ...
+    def answers(self) -> list[Answer]: ...
+    def stop_processes(self, revision: str) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -66,8 +85,8 @@ async def tell(stage: Stage, heading: Callable[[str], None]) -> Told:
     stage.watch()
     await stage.until(lambda: stage.status.get("phase") == "Stable", 60, "the first revision serves")
     await stage.start_traffic(rate=RATE, pooled_share=0.5)
-    told.started = time.time()
-    await asyncio.sleep(2)
+    told.started = stage.now()
+    await stage.sleep(2)
     for title, change, play in (
         ("A good change is promoted step by step", cast.good, _good),
         ("A document that the lint refuses changes nothing", cast.refused_by_lint, _refused),
@@ -75,15 +94,14 @@ async def tell(stage: Stage, heading: Callable[[str], None]) -> Told:
         ("A change that turns unhealthy under traffic is taken back", cast.sick_after_exposure, _sick),
     ):
         heading(title)
-        begun = time.time()
+        begun = stage.now()
         active = stage.status["activeRevision"]
         applied = await stage.apply(objects.policy(cast, change))
         told.marks.append((applied, title))
         facts = await play(stage, active, applied)
         told.chapters.append(_chapter(stage, title, begun, applied, facts))
         await _back_to_good(stage)
-    assert stage.traffic is not None
-    await stage.traffic.stop()
+    await stage.stop_traffic()
     told.answers = stage.answers()
     return told
 
@@ -109,13 +127,13 @@ async def _good(stage: Stage, active: str, applied: float) -> Facts:
         90,
         "the change is promoted",
     )
-    await asyncio.sleep(2)
+    await stage.sleep(2)
     return Facts(revision, "Promoted", "Promoted", finished, exposed)
 
 
 async def _refused(stage: Stage, active: str, applied: float) -> Facts:
     finished = await stage.until(lambda: stage.status.get("phase") == "Rejected", 30, "the lint refuses it")
-    await asyncio.sleep(2)
+    await stage.sleep(2)
     started = [n for n, p in stage.pods.items() if parse_time(p["metadata"]["creationTimestamp"]).timestamp() > applied]
     outcome = "Refused" if not started and stage.status["activeRevision"] == active else "Started"
     return Facts("", outcome, "Refused", finished)
@@ -133,10 +151,10 @@ async def _sick(stage: Stage, active: str, applied: float) -> Facts:
     exposed = await stage.until(lambda: stage.status.get("phase") == "Canary", 60, "the canary starts")
     if stage.cast.stops_process:
         await stage.until(lambda: any(a.revision == revision for a in stage.answers()), 10, "the canary answers")
-        await asyncio.sleep(1)
-        stage.say(time.time(), f"(the demo stops {stage.stop_processes(revision)} process of {revision} with SIGSTOP)")
+        await stage.sleep(1)
+        stage.say(stage.now(), f"(the demo stops {stage.stop_processes(revision)} process of {revision} with SIGSTOP)")
     finished = await stage.until(lambda: stage.status.get("phase") == "RolledBack", 60, "it is rolled back")
-    await asyncio.sleep(4)
+    await stage.sleep(4)
     record = stage.status.get("rollback", {})
     return Facts(
         revision,

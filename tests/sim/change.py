@@ -1,0 +1,67 @@
+"""The reference change: a first revision, then a changed one, under traffic; killed at any write that is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keeptrusts_operator.kube.port import DEPLOYMENTS, GATEWAYS, POLICIES, SERVICES, Resource
+from tests.demo import objects
+from tests.sim.world import Crash, SimWorld
+
+SETTLED_SECONDS = 60.0
+
+
+async def change_in(seed: int, mode: str, crash_at: int = 0, when: str = "after") -> SimWorld:
+    """Run the change to its end. With `crash_at`, the operator dies before or after its n-th write since the change."""
+    world = SimWorld(seed)
+    world.checks.append(never_serves_quarantined)
+    await world.kube.create(POLICIES, objects.policy(objects.STANDIN))
+    await world.kube.create(GATEWAYS, objects.deployment(objects.STANDIN))
+    await world.run(10)
+    world.clients.rate = 20.0
+    calls = 0
+
+    def kill(moment: str, call: str, resource: Resource, name: str) -> None:
+        nonlocal calls
+        calls += moment == "before"
+        if moment == when and calls == crash_at:
+            calls += 1
+            raise Crash(f"{moment} {call} {resource.plural}/{name}")
+
+    if crash_at:
+        world.kube.use(kill)
+
+    def change(document: dict[str, Any]) -> None:
+        document["pack"].update(version="1.1.0", description=f"mode={mode}" if mode else "")
+
+    await world.replace_policy(change)
+    await world.run(SETTLED_SECONDS)
+    return world
+
+
+async def outcome(world: SimWorld) -> dict[str, Any]:
+    """What must not depend on when the operator was killed."""
+    status = await world.status()
+    service = await world.kube.get(SERVICES, world.namespace, world.name)
+    deployments = await world.kube.list(DEPLOYMENTS, world.namespace)
+    return {
+        "phase": status["phase"],
+        "active": status["activeRevision"],
+        "candidate": status.get("candidateRevision"),
+        "selector": service["spec"]["selector"],
+        "replicas": {d["metadata"]["name"]: d["spec"]["replicas"] for d in deployments},
+        "quarantined": [(q["revision"], q["outcome"]) for q in status.get("quarantined", [])],
+        "lost": sum(a.lost for a in world.clients.answers),
+    }
+
+
+def never_serves_quarantined(world: SimWorld) -> None:
+    """An invariant, checked after every pass: what is in quarantine, or was taken back, gets no traffic."""
+    gateway = next(iter(world.kube.all(GATEWAYS, world.namespace, {})))
+    service = next(iter(world.kube.all(SERVICES, world.namespace, {})))
+    selected = service["spec"]["selector"].get("gateway.keeptrusts.com/revision")
+    bad = {q["revision"] for q in gateway.get("status", {}).get("quarantined", [])}
+    assert selected not in bad, f"{selected} is in quarantine and has traffic"
+    tripped = service["metadata"]["annotations"].get("gateway.keeptrusts.com/tripped-revision")
+    if tripped:
+        assert selected not in (None, tripped), f"{tripped} was taken back and has traffic"

@@ -1,0 +1,72 @@
+"""Clients behind the simulated Service: some keep their connection as long as its pod lives, some open one each time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from keeptrusts_operator.api import names
+from keeptrusts_operator.kube.port import PODS, SERVICES, Obj
+from tests.sim.api import SimKube
+from tests.sim.node import Node, serves
+from tests.traffic.answers import Answer
+
+LATENCY = 0.05
+
+
+class Clients:
+    """`tick` sends what is due. Answers carry virtual times."""
+
+    def __init__(self, kube: SimKube, node: Node, rng: random.Random, epoch: Callable[[float], float]) -> None:
+        self._kube, self._node, self._rng, self._epoch = kube, node, rng, epoch
+        self._pinned: dict[int, tuple[str, int]] = {}  # client → pod UID, connection
+        self._due = 0.0
+        self._sent = 0
+        self.rate, self.clients, self.pooled_share = 0.0, 40, 0.5
+        self.service = ("", "")
+        self.answers: list[Answer] = []
+
+    def tick(self, at: float, seconds: float) -> None:
+        self._due += self.rate * seconds
+        if self._due < 1:
+            return
+        pods = {p["metadata"]["uid"]: p for p in self._kube.all(PODS, self.service[0], {})}
+        reachable = self._reachable(list(pods.values()))
+        while self._due >= 1:
+            self._due -= 1
+            self._sent += 1
+            self.answers.append(self._ask(self._sent % self.clients, pods, reachable, at))
+
+    def _ask(self, client: int, pods: dict[str, Obj], reachable: list[Obj], at: float) -> Answer:
+        pooled = client < self.pooled_share * self.clients
+        uid, connection = self._pinned.get(client, ("", 0))
+        retried = False
+        if not (pooled and uid in pods and self._up(uid)):
+            retried = pooled and bool(uid)  # its connection was reset
+            connection += 1
+            up = [p for p in reachable if self._up(p["metadata"]["uid"])]
+            uid = self._rng.choice(up)["metadata"]["uid"] if up else ""
+            self._pinned[client] = (uid, connection)
+        sent = self._epoch(at)
+        if not uid:
+            return Answer(sent, sent, 0, client=client, connection=connection, retried=True, error="connection refused")
+        container = self._node.containers[uid]
+        container.answered += 1
+        if container.first_request is None:
+            container.first_request = at
+        revision = pods[uid]["metadata"]["labels"][names.LABEL_REVISION]
+        return Answer(
+            sent, sent + LATENCY, 200, revision, pods[uid]["metadata"]["name"], client, connection, retried=retried
+        )
+
+    def _up(self, uid: str) -> bool:
+        """A frozen gateway's client times out and goes elsewhere; a crashed one's connection is reset."""
+        container = self._node.containers[uid]
+        return container.crashed_at is None and container.frozen_at is None
+
+    def _reachable(self, pods: list[Obj]) -> list[Obj]:
+        for service in self._kube.all(SERVICES, self.service[0], {}):
+            if service["metadata"]["name"] == self.service[1]:
+                wanted = service["spec"]["selector"].items()
+                return [p for p in pods if serves(p) and wanted <= p["metadata"]["labels"].items()]
+        return []

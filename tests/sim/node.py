@@ -1,0 +1,209 @@
+"""Deployment controller, kubelet and gateways in one, on virtual time."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import yaml
+
+from keeptrusts_operator.api import names
+from keeptrusts_operator.api.quantities import format_time
+from keeptrusts_operator.core.world import GatewayHealth, Pack
+from keeptrusts_operator.kube.port import CONFIG_MAPS, DEPLOYMENTS, PODS, Obj
+from tests.sim.api import SimKube
+
+RESTART_BACKOFF = (0.3, 1.5, 10.0, 20.0)
+PROBES_TO_FAIL = 6.0  # seconds: three probes, two apart
+
+
+@dataclass
+class Container:
+    """What really goes on in a pod."""
+
+    born: float
+    starts_at: float
+    description: str
+    pack: Pack | None
+    ready_after: float
+    restarts: int = 0
+    crashed_at: float | None = None
+    first_request: float | None = None
+    frozen_at: float | None = None
+    refuses: bool = False  # ends at every start
+    unhealthy_since: float | None = None
+    answered: int = field(default=0)
+
+
+class Node:
+    """`tick` brings everything up to now. Seeded: the same seed gives the same pods the same delays."""
+
+    def __init__(self, kube: SimKube, rng: random.Random) -> None:
+        self._kube, self._rng = kube, rng
+        self._serial = 0
+        self.containers: dict[str, Container] = {}  # by pod UID
+
+    async def tick(self, now: datetime, at: float) -> None:
+        for deployment in list(self._kube.all(DEPLOYMENTS, "", {})):
+            await self._replicate(deployment, at)
+        for pod in list(self._kube.all(PODS, "", {})):
+            self._live(pod, now, at)
+
+    def health(self, uid: str) -> GatewayHealth:
+        """What a gateway says of itself when it is asked."""
+        container = self.containers[uid]
+        if container.frozen_at is not None or container.crashed_at is not None:
+            return GatewayHealth.UNKNOWN
+        if container.unhealthy_since is not None:
+            return GatewayHealth.UNHEALTHY
+        return GatewayHealth.DEGRADED if "mode=degraded" in container.description else GatewayHealth.HEALTHY
+
+    async def _replicate(self, deployment: Obj, at: float) -> None:
+        metadata, spec = deployment["metadata"], deployment["spec"]
+        template = json.dumps(spec["template"], sort_keys=True)
+        pods = [p for p in self._pods_of(deployment) if "deletionTimestamp" not in p["metadata"]]
+        current = [p for p in pods if p["template"] == template]
+        old = [p for p in pods if p["template"] != template]
+        wanted = int(spec["replicas"])
+        for _ in range(min(wanted - len(current), wanted + 1 - len(pods))):
+            await self._start(deployment, template, at)
+        leaving = [*old[: max(0, len(pods) - wanted)], *current[: max(0, len(current) - wanted)]]
+        for pod in leaving:
+            await self._kube.delete(PODS, metadata["namespace"], pod["metadata"]["name"])
+        ready = sum(_is_ready(p) for p in current)
+        status = {
+            "observedGeneration": metadata["generation"],
+            "replicas": len(pods),
+            "updatedReplicas": len(current),
+            "readyReplicas": ready,
+        }
+        if deployment.get("status") != status:
+            deployment["status"] = status
+            self._kube.touch(DEPLOYMENTS, deployment)
+
+    async def _start(self, deployment: Obj, template: str, at: float) -> None:
+        self._serial += 1
+        metadata = deployment["metadata"]
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        owner = {"kind": "Deployment", "name": metadata["name"], "uid": metadata["uid"], "controller": True}
+        pod = {
+            "metadata": {
+                "name": f"{metadata['name']}-{self._serial:05d}",
+                "namespace": metadata["namespace"],
+                "labels": dict(labels),
+                "ownerReferences": [owner],
+            },
+            "template": template,
+            "status": {
+                "phase": "Pending",
+                "podIP": f"10.0.{self._serial // 250}.{self._serial % 250 + 1}",
+                "conditions": [],
+            },
+        }
+        created = await self._kube.create(PODS, pod)
+        document = self._document(deployment)
+        pack = document.get("pack") or {}
+        self.containers[created["metadata"]["uid"]] = Container(
+            born=at,
+            starts_at=at + self._rng.uniform(0.3, 0.8),
+            description=str(pack.get("description", "")),
+            pack=Pack(pack["name"], pack["version"]) if pack else None,
+            refuses="mode=crash" in str(pack.get("description", "")).split() or _too_long_for_go(document),
+            ready_after=self._rng.uniform(0.5, 2.0),
+        )
+
+    def _document(self, deployment: Obj) -> Obj:
+        for config in self._kube.all(CONFIG_MAPS, deployment["metadata"]["namespace"], {}):
+            if config["metadata"]["name"] == deployment["metadata"]["name"]:
+                text = next(v for k, v in config["data"].items() if not k.endswith(".json"))
+                return dict(yaml.safe_load(text))
+        return {}
+
+    def _live(self, pod: Obj, now: datetime, at: float) -> None:
+        metadata, container = pod["metadata"], self.containers[pod["metadata"]["uid"]]
+        if "deletionTimestamp" in metadata:
+            gone_at = metadata.setdefault("gone_at", at + metadata["deletionGracePeriodSeconds"])
+            if at >= gone_at:
+                self._kube.remove((PODS.plural, metadata["namespace"], metadata["name"]))
+            return
+        if at < container.starts_at:
+            return
+        if (crash := self._crashes(container, at)) is not None:
+            container.crashed_at = crash
+        status = copy.deepcopy(pod["status"])
+        if container.crashed_at is not None:
+            self._crash(container, status, now, at)
+        else:
+            self._run(container, status, at)
+        if status != pod["status"]:
+            pod["status"] = status
+            self._kube.touch(PODS, pod)
+
+    def _crashes(self, container: Container, at: float) -> float | None:
+        if container.crashed_at is None and container.refuses:
+            return at
+        after = _after(container, "crash-after")
+        return at if after is not None and at >= after else None
+
+    def _crash(self, container: Container, status: Obj, now: datetime, at: float) -> None:
+        assert container.crashed_at is not None
+        back = container.crashed_at + RESTART_BACKOFF[min(container.restarts, len(RESTART_BACKOFF) - 1)]
+        ended = {
+            "exitCode": 1,
+            "reason": "Error",
+            "message": "fatal: policy engine panicked",
+            "finishedAt": format_time(now),
+        }
+        if at >= back:
+            container.restarts += 1
+            container.crashed_at, container.first_request, container.starts_at = None, None, at
+            last = status["containerStatuses"][0]["state"]["terminated"]
+            state: Obj = {"running": {}}
+        else:
+            last = (status.get("containerStatuses") or [{}])[0].get("state", {}).get("terminated") or ended
+            state = {"terminated": last}
+        told = {"name": names.GATEWAY_CONTAINER, "restartCount": container.restarts, "state": state}
+        status["containerStatuses"] = [{**told, "lastState": {"terminated": last}}]
+        status["conditions"] = [{"type": "Ready", "status": "False"}]
+
+    def _run(self, container: Container, status: Obj, at: float) -> None:
+        after = _after(container, "unhealthy-after")
+        if after is not None and at >= after and container.unhealthy_since is None:
+            container.unhealthy_since = after
+        bad_since = [t for t in (container.unhealthy_since, container.frozen_at) if t is not None]
+        ready = at >= container.starts_at + container.ready_after and not (
+            bad_since and at >= min(bad_since) + PROBES_TO_FAIL
+        )
+        status["phase"] = "Running"
+        status["conditions"] = [{"type": "Ready", "status": "True" if ready else "False"}]
+
+    def _pods_of(self, deployment: Obj) -> list[Obj]:
+        uid = deployment["metadata"]["uid"]
+        pods = self._kube.all(PODS, deployment["metadata"]["namespace"], {})
+        return [p for p in pods if p["metadata"]["ownerReferences"][0]["uid"] == uid]
+
+
+def _after(container: Container, mode: str) -> float | None:
+    """When a mode that counts from the first request begins."""
+    match = re.search(rf"mode={mode}:(\d+)s", container.description)
+    if match is None or container.first_request is None:
+        return None
+    return container.first_request + timedelta(seconds=int(match[1])).total_seconds()
+
+
+def _is_ready(pod: Obj) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"]["conditions"])
+
+
+def serves(pod: Obj) -> bool:
+    """Whether a Service sends new connections to a pod that it selects."""
+    return _is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
+
+
+def _too_long_for_go(document: Obj) -> bool:
+    """ferrogw ends at a pattern with a repetition over 1,000 (measured): Go does not compile it."""
+    return any(int(n) > 1000 for n in re.findall(r"\{(\d{1,9}),", json.dumps(document)))
