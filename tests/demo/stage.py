@@ -14,7 +14,17 @@ from typing import Any
 
 from keeptrusts_operator.api import names
 from keeptrusts_operator.kube.client import ApiServer
-from keeptrusts_operator.kube.port import CONFIG_MAPS, GATEWAYS, PODS, POLICIES, SERVICES, ApiError, NotFound, Resource
+from keeptrusts_operator.kube.port import (
+    CONFIG_MAPS,
+    GATEWAYS,
+    PODS,
+    POLICIES,
+    SERVICES,
+    ApiError,
+    Conflict,
+    NotFound,
+    Resource,
+)
 from tests.demo.objects import NAMESPACE, Cast
 from tests.traffic.answers import Answer, attributed
 from tests.traffic.generator import Load, Traffic
@@ -33,6 +43,7 @@ class Stage:
     status: dict[str, Any] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)  # pod address → revision
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)  # pod name → first sight of it
+    ready_seen: dict[str, float] = field(default_factory=dict)  # revision → when a pod of it was first seen ready
     traffic: Traffic | None = None
     _watcher: asyncio.Task[None] | None = None
 
@@ -46,14 +57,16 @@ class Stage:
         """Create or replace an object's spec, as `kubectl apply` would; gives the time."""
         resource = RESOURCES[obj["kind"]]
         name = obj["metadata"]["name"]
-        now = time.time()
-        try:
-            old = await self.api.get(resource, NAMESPACE, name)
-        except NotFound:
-            await self.api.create(resource, obj)
+        while True:
+            now = time.time()
+            try:
+                old = await self.api.get(resource, NAMESPACE, name)
+                await self.api.replace(resource, {**obj, "metadata": old["metadata"]})
+            except NotFound:
+                await self.api.create(resource, obj)
+            except Conflict:
+                continue  # status was written in between
             return now
-        await self.api.replace(resource, {**obj, "metadata": old["metadata"]})
-        return now
 
     async def clear(self) -> None:
         """Remove what an earlier run left, and wait until it is gone."""
@@ -89,13 +102,16 @@ class Stage:
                 self.status = gateway.get("status") or {}
                 for pod in await self.api.list(PODS, NAMESPACE, {names.LABEL_DEPLOYMENT: self.cast.name}):
                     self.pods.setdefault(pod["metadata"]["name"], pod)
+                    revision = pod["metadata"]["labels"][names.LABEL_REVISION]
                     if address := pod.get("status", {}).get("podIP"):
-                        self.revisions[address] = pod["metadata"]["labels"][names.LABEL_REVISION]
+                        self.revisions[address] = revision
+                    if any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ())):
+                        self.ready_seen.setdefault(revision, time.time())
                 line = f"{self.status.get('phase', 'Pending'):<10} {self.status.get('message', '')}"
                 if line != told and self.status:
                     told = line
                     self.say(time.time(), line)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)
 
     async def until(self, condition: Callable[[], Any], seconds: float, what: str) -> float:
         """Wait for a condition (sync or async); the time at which it was seen. Raises TimeoutError, saying what."""

@@ -43,7 +43,12 @@ class Traffic:
         self._queues: list[asyncio.Queue[bytes | None]] = [asyncio.Queue() for _ in range(load.clients)]
         self._tasks: list[asyncio.Task[None]] = []
         self._connections = [Connection(load.host, load.port) for _ in range(load.clients)]
+        self._stale = [False] * load.clients
         self.answers: list[Answer] = []
+
+    def reconnect(self) -> None:
+        """Every client opens a new connection for its next request, as clients of a real service do now and then."""
+        self._stale = [True] * self._load.clients
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._schedule())]
@@ -81,6 +86,9 @@ class Traffic:
         """One request, retried once if its connection broke before the first byte of an answer."""
         connection, sent, retried, error = self._connections[number], time.time(), False, ""
         headers = {"content-type": "application/json", **self._load.headers}
+        if self._stale[number]:
+            self._stale[number] = False
+            connection.close()
         for attempt in (0, 1):
             retried = attempt > 0
             try:
