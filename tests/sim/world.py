@@ -70,6 +70,7 @@ class SimWorld:
         self.clients = Clients(self.kube, self.node, rng, lambda at: EPOCH.timestamp() + at)
         self.clients.service = (namespace, name)
         self.trace: list[str] = []
+        self.statuses: list[Obj] = []  # every one that was written
         self.checks: list[Callable[[SimWorld], None]] = []
         self._next_pass = 0.0
         self._failures = 0
@@ -120,6 +121,8 @@ class SimWorld:
         self._next_pass = self.at + done.look_again.total_seconds()
         for write in self.kube.writes[before:]:
             self._say(write)
+        if done.status is not None and done.status not in self.statuses[-1:]:
+            self.statuses.append(done.status)
         if done.decision and done.decision.transition:
             self._say(f"== {done.decision.transition}")
         for check in self.checks:
