@@ -5,7 +5,7 @@ up       start it, with CRDs, RBAC and the operator
 down     end exactly what was started
 status   what runs
 shell    a shell inside, with kubectl
-exec     a command inside
+exec     a command inside, after `--`
 load     pack the images again and replace the operator
 """
 
@@ -45,8 +45,12 @@ def main() -> int:
     parser.add_argument("--level", choices=["node", "api"], default="", help="default: node as root, else api")
     parser.add_argument("--proxy-sync", default="1s", help="kube-proxy's minSyncPeriod (default: Kubernetes' own, 1s)")
     parser.add_argument("--bare", action="store_true", help="up: only the cluster, nothing installed")
-    parser.add_argument("arguments", nargs="*", help="exec: the command (after --)")
-    arguments = parser.parse_args()
+    words = sys.argv[1:]
+    split = words.index("--") if "--" in words else len(words)
+    arguments = parser.parse_args(words[:split])
+    arguments.command_line = words[split + 1 :]
+    if arguments.command == "exec" and not arguments.command_line:
+        parser.error("exec: which command? e.g. exec -- kubectl get pods -A")
     if given := _given_cluster():
         print(f"KUBECONFIG names a cluster ({given}): that one is used, nothing is started or ended.")
         return _on_given(arguments)
@@ -75,7 +79,7 @@ def _on_world(arguments: argparse.Namespace, world: World) -> int:
             prompt = {"PS1": f"[{world.name}] \\w $ ", "BASH_SILENCE_DEPRECATION_WARNING": "1"}
             _become(world, ["bash", "--norc", "-i"], prompt)
         case "exec":
-            _become(world, arguments.arguments, {})
+            _become(world, arguments.command_line, {})
     return 0
 
 
@@ -119,7 +123,7 @@ def _on_given(arguments: argparse.Namespace) -> int:
         case "shell":
             os.execvp("bash", ["bash"])
         case "exec":
-            os.execvp(arguments.arguments[0], arguments.arguments)
+            os.execvp(arguments.command_line[0], arguments.command_line)
     return 0
 
 
