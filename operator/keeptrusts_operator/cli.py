@@ -98,19 +98,16 @@ async def _lead(
     telemetry: Telemetry,
     leading: list[App],
 ) -> int:
-    lost = asyncio.Event()
-    app = App(FencedKube(api, lease), telemetry, lost.set)
+    app = App(FencedKube(api, lease), telemetry)
     leading.append(app)
     working = asyncio.create_task(app.run(configuration, tuple(arguments.namespace)), name="kopf")
     keeping = asyncio.create_task(lease.keep(), name="lease")
-    losing = asyncio.create_task(lost.wait(), name="lost")
-    await asyncio.wait({working, keeping, losing}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
     if not working.done():
         logger.error("leadership is lost: exiting at once, so that nothing more is written")
         logging.shutdown()
         os._exit(EXIT_LOST_LEASE)
     keeping.cancel()
-    losing.cancel()
     await working
     return 0
 

@@ -83,11 +83,14 @@ class Lease:
             await asyncio.sleep(self._times.renew_every)
 
     async def keep(self) -> None:
-        """Renew until leadership is lost; returns then."""
+        """Renew until another holds the Lease; returns then.
+
+        An API server that does not answer is waited for: the fence is down meanwhile, and what is known is kept.
+        """
         while True:
             await asyncio.sleep(self._times.renew_every)
             await self._try()
-            if self.holder != self.identity or not self.held:
+            if self.holder != self.identity:
                 logger.error("lost the Lease to %s", self.holder or "nobody")
                 return
 

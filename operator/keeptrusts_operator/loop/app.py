@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,8 +42,8 @@ class Backoffs:
 class App:
     """Everything that runs while this replica leads."""
 
-    def __init__(self, kube: Kube, telemetry: Telemetry, lost: Callable[[], None]) -> None:
-        self._kube, self._telemetry, self._lost = kube, telemetry, lost
+    def __init__(self, kube: Kube, telemetry: Telemetry) -> None:
+        self._kube, self._telemetry = kube, telemetry
         self._runners: dict[tuple[str, str], Runner] = {}
         self._policy_of: dict[tuple[str, str], str] = {}
         self._policies = PolicyReporter(kube, _clock)
@@ -111,7 +111,7 @@ class App:
         runner = self._runners[key] = Runner(reconciler, self._telemetry, namespace, name)
         watching = asyncio.create_task(gateways.run(), name=f"gateways of {namespace}/{name}")
         try:
-            await runner.run(self._lost)
+            await runner.run()
         finally:
             watching.cancel()
             if self._runners.get(key) is runner:

@@ -1,11 +1,10 @@
-"""The waiting around a control loop: wake-ups, back-off, and a brake. No exception ends it but lost leadership."""
+"""The waiting around a control loop: wake-ups, back-off, and a brake. No exception ends it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from datetime import timedelta
 
 from keeptrusts_operator.kube.fence import LeadershipLost
@@ -34,16 +33,11 @@ class Runner:
         """Something may have changed: look now."""
         self._wake.set()
 
-    async def run(self, lost: Callable[[], None]) -> None:
-        """Pass after pass; calls `lost` and returns when another replica may lead."""
+    async def run(self) -> None:
+        """Pass after pass, until cancelled."""
         while True:
             self._wake.clear()
-            try:
-                wait = await self._pass()
-            except LeadershipLost as error:
-                logger.error("%s/%s: %s", self._namespace, self._name, error)
-                lost()
-                return
+            wait = await self._pass()
             if wait > 0:
                 try:
                     await asyncio.wait_for(self._wake.wait(), wait)
@@ -60,8 +54,9 @@ class Runner:
         except ApiError as error:
             logger.warning("%s/%s: the API server did not let this pass finish: %s", self._namespace, self._name, error)
             return self._failed("api_error")
-        except LeadershipLost:
-            raise
+        except LeadershipLost as error:  # the process ends if another leads; else the API server comes back
+            logger.warning("%s/%s: nothing more is written: %s", self._namespace, self._name, error)
+            return self._failed("not_leading")
         except Exception:
             logger.exception("%s/%s: a bug ended this pass; what serves goes on", self._namespace, self._name)
             return self._failed("bug")

@@ -18,7 +18,7 @@ class Telemetry:
         self.leader = Gauge(f"{prefix}_leader", "1 while this replica holds the Lease.", registry=self.registry)
         self.passes = Counter(
             f"{prefix}_reconcile_passes",
-            "Passes of control loops, by how they ended: done, api_error or bug.",
+            "Passes of control loops, by how they ended: done, api_error, not_leading or bug.",
             ["outcome"],
             registry=self.registry,
         )

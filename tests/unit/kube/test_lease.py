@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -86,6 +87,29 @@ async def test_an_api_server_that_does_not_answer_is_no_leadership(kube: SimKube
     kube.use(down)
     kube.armed = True
     assert not await lease(kube, "a", Clock())._try()
+
+
+async def test_a_leader_waits_for_a_broken_api_server_and_leaves_for_another_leader(kube: SimKube) -> None:
+    clock = Clock()
+    quick = LeaseTimes(renew_every=0.001)
+    first = Lease(kube, "ns", "lease", "a", quick, clock)
+    await first.acquire()
+
+    def down(when: str, call: str, resource: Resource, name: str) -> None:
+        raise Unavailable("down")
+
+    kube.use(down)
+    kube.armed = True
+    clock.at += 2 * quick.duration
+    keeping = asyncio.create_task(first.keep())
+    await asyncio.sleep(0.05)
+    assert not keeping.done()
+    assert not first.held
+    kube.armed = False
+    await asyncio.sleep(0.05)
+    assert first.held
+    await lease(kube, CLEANUP_HOLDER, clock).take(600)
+    await asyncio.wait_for(keeping, 1)
 
 
 async def test_cleanup_takes_the_lease_and_nobody_follows_it(kube: SimKube) -> None:
