@@ -219,6 +219,3 @@ def _quarantine(stage: Stage, revision: str) -> dict[str, Any]:
 
 def _at(text: str | None) -> float | None:
     return parse_time(text).timestamp() if text else None
-
-
-__all__ = ["Cast", "Chapter", "Told", "tell"]

@@ -11,7 +11,7 @@ import yaml
 
 from tests.e2e.conftest import Cluster
 from tests.e2e.objects import gateway, policy
-from tests.unit.api import crd
+from tests.sim.api import merged
 
 pytestmark = pytest.mark.apiserver
 
@@ -20,7 +20,7 @@ CASES = yaml.safe_load((Path(__file__).parents[1] / "unit" / "api" / "cel_cases.
 
 @pytest.mark.parametrize("case", CASES["cases"], ids=lambda case: case["name"])
 def test_the_server_refuses_and_says_what_to_write(cluster: Cluster, case: dict[str, Any]) -> None:
-    obj = crd.merge(CASES["bases"][case["kind"]], case["patch"])
+    obj = merged(CASES["bases"][case["kind"]], case["patch"])
     done = cluster.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(obj))
     assert (done.returncode != 0) == case["refused"], done.stderr
     if case["refused"]:

@@ -112,7 +112,7 @@ class SimKube:
         body["metadata"] = (
             {} if subresource else {k: v for k, v in body.get("metadata", {}).items() if k != "resourceVersion"}
         )
-        return self._update("merge", resource, (resource.plural, namespace, name), _merged(new, body))
+        return self._update("merge", resource, (resource.plural, namespace, name), merged(new, body))
 
     async def json_patch(self, resource: Resource, namespace: str, name: str, patch: Sequence[Obj]) -> Obj:
         self.hook("before", "json_patch", resource, name)
@@ -211,16 +211,16 @@ def _default(resource: Resource, obj: Obj) -> None:
             container.setdefault("terminationMessagePath", "/dev/termination-log")
 
 
-def _merged(target: Any, patch: Any) -> Any:
-    """RFC 7396."""
+def merged(target: Any, patch: Any) -> Any:
+    """A JSON merge patch (RFC 7396), applied."""
     if not isinstance(patch, Mapping):
         return copy.deepcopy(patch)
-    out = dict(target) if isinstance(target, Mapping) else {}
+    out = copy.deepcopy(dict(target)) if isinstance(target, Mapping) else {}
     for key, value in patch.items():
         if value is None:
             out.pop(key, None)
         else:
-            out[key] = _merged(out.get(key), value)
+            out[key] = merged(out.get(key), value)
     return out
 
 

@@ -51,7 +51,6 @@ class Clients:
         if not uid:
             return Answer(sent, sent, 0, client=client, connection=connection, retried=True, error="connection refused")
         container = self._node.containers[uid]
-        container.answered += 1
         if container.first_request is None:
             container.first_request = at
         revision = pods[uid]["metadata"]["labels"][names.LABEL_REVISION]

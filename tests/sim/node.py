@@ -6,7 +6,7 @@ import copy
 import json
 import random
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import yaml
@@ -25,7 +25,6 @@ PROBES_TO_FAIL = 6.0  # seconds: three probes, two apart
 class Container:
     """What really goes on in a pod."""
 
-    born: float
     starts_at: float
     description: str
     pack: Pack | None
@@ -36,7 +35,6 @@ class Container:
     frozen_at: float | None = None
     refuses: bool = False  # ends at every start
     unhealthy_since: float | None = None
-    answered: int = field(default=0)
 
 
 class Node:
@@ -108,7 +106,6 @@ class Node:
         document = self._document(deployment)
         pack = document.get("pack") or {}
         self.containers[created["metadata"]["uid"]] = Container(
-            born=at,
             starts_at=at + self._rng.uniform(0.3, 0.8),
             description=str(pack.get("description", "")),
             pack=Pack(pack["name"], pack["version"]) if pack else None,

@@ -43,19 +43,6 @@ def attributed(answers: Iterable[Answer], revision_of: Mapping[str, str]) -> lis
     ]
 
 
-def lost(answers: Iterable[Answer]) -> list[Answer]:
-    return [a for a in answers if a.lost]
-
-
-def by_revision(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
-    """Complete answers by the revision that gave them ("" where that is not known)."""
-    out: dict[str, list[Answer]] = {}
-    for answer in answers:
-        if not answer.lost:
-            out.setdefault(answer.revision, []).append(answer)
-    return out
-
-
 def last_answer_of(answers: Iterable[Answer], revision: str) -> float | None:
     """When a revision gave its last answer."""
     return max((a.done for a in answers if a.revision == revision and not a.lost), default=None)

@@ -72,8 +72,8 @@ async def observe(
         kube.list(DEPLOYMENTS, namespace, ours),
         kube.list(PODS, namespace, ours),
     )
-    by_revision = {_revision(o): o for o in deployments}
-    maps = {_revision(o): o for o in config_maps}
+    by_revision = {views.revision_of(o): o for o in deployments}
+    maps = {views.revision_of(o): o for o in config_maps}
     if invalid is None:
         desired, reread = await read_desired(kube, memory.dry_runs, gateway, spec, lambda r: r in by_revision)
     else:
@@ -127,7 +127,3 @@ async def _has_drifted(kube: Kube, memory: Memory, revision: str, deployment: Ob
         return False
     memory.true_templates[revision] = views.template_hash(rendered)
     return memory.true_templates[revision] != actual
-
-
-def _revision(obj: Obj) -> str:
-    return str((obj["metadata"].get("labels") or {}).get(names.LABEL_REVISION, ""))

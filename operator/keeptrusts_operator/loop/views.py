@@ -66,11 +66,11 @@ def revision_views(
     drifted: frozenset[str],
 ) -> dict[str, Revision]:
     """Everything that exists of each revision, by its name."""
-    maps = {_revision(o): o for o in config_maps}
-    workloads = {_revision(o): o for o in deployments}
+    maps = {revision_of(o): o for o in config_maps}
+    workloads = {revision_of(o): o for o in deployments}
     by_revision: dict[str, list[Pod]] = {}
     for obj in pods:
-        by_revision.setdefault(_revision(obj), []).append(pod_view(obj, samples.get(obj["metadata"]["uid"])))
+        by_revision.setdefault(revision_of(obj), []).append(pod_view(obj, samples.get(obj["metadata"]["uid"])))
     views = {}
     for name in {*maps, *workloads, *by_revision} - {""}:
         first = maps.get(name) or workloads.get(name)
@@ -164,7 +164,8 @@ def _waiting(conditions: Mapping[str, Any], container: Mapping[str, Any]) -> str
     return f"{reason}: {waiting.get('message', '')}" if reason and reason not in STARTING else ""
 
 
-def _revision(obj: Obj) -> str:
+def revision_of(obj: Obj) -> str:
+    """The revision that a child is labelled with."""
     return str((obj["metadata"].get("labels") or {}).get(names.LABEL_REVISION, ""))
 
 

@@ -108,16 +108,3 @@ def without(obj: dict[str, Any], *paths: tuple[Step, ...]) -> dict[str, Any]:
     for path in paths:
         get(changed, path[:-1]).pop(path[-1], None)
     return changed
-
-
-def merge(obj: Any, patch: Any) -> Any:
-    """A JSON merge patch (RFC 7396)."""
-    if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    merged = copy.deepcopy(obj) if isinstance(obj, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge(merged.get(key), value)
-    return merged

@@ -24,6 +24,7 @@ from keeptrusts_operator.api.errors import InvalidSpec
 from keeptrusts_operator.api.names import GATEWAY_DEPLOYMENT, GATEWAY_POLICY
 from keeptrusts_operator.api.policy import parse_policy
 from keeptrusts_operator.api.profiles import PROFILES
+from tests.sim.api import merged
 from tests.unit.api import crd, values
 from tests.unit.api.crd import Node
 from tests.unit.api.examples import (
@@ -134,7 +135,7 @@ def test_examples_are_accepted_by_both(plural: str, obj: Object) -> None:
 @cases([(plural, node) for plural, node in LEAVES if node.id not in UNCHANGEABLE])
 def test_every_field_changes_what_is_parsed(plural: str, node: Node) -> None:
     before = full(plural, node)
-    context = crd.merge(before, CONTEXT.get(node.id, {}))
+    context = merged(before, CONTEXT.get(node.id, {}))
     value = ANOTHER.get(node.id) or values.another(node.schema, crd.get(before, node.path))
     after = crd.with_value(context, node.path, value)
     VALIDATORS[plural].validate(after)
@@ -146,7 +147,7 @@ def test_every_field_changes_what_is_parsed(plural: str, node: Node) -> None:
 @cases([(plural, node) for plural, node in LEAVES if node.id not in RULED])
 def test_outermost_values_are_accepted_by_both(plural: str, node: Node) -> None:
     for value in values.outermost(node.schema):
-        context = crd.merge(full(plural, node), CONTEXT.get(node.id, {}))
+        context = merged(full(plural, node), CONTEXT.get(node.id, {}))
         obj = crd.with_value(context, node.path, value)
         VALIDATORS[plural].validate(obj)
         paths = [path for path in refusal(plural, obj) if path.startswith(node.id)]

@@ -9,7 +9,7 @@ import yaml
 from keeptrusts_operator.api.deployment import parse_deployment
 from keeptrusts_operator.api.errors import InvalidSpec
 from keeptrusts_operator.api.policy import parse_policy
-from tests.unit.api import crd
+from tests.sim.api import merged
 
 DOCUMENT = yaml.safe_load((Path(__file__).parent / "cel_cases.yaml").read_text())
 PARSERS = {"GatewayPolicy": parse_policy, "GatewayDeployment": parse_deployment}
@@ -17,7 +17,7 @@ PARSERS = {"GatewayPolicy": parse_policy, "GatewayDeployment": parse_deployment}
 
 @pytest.mark.parametrize("case", DOCUMENT["cases"], ids=lambda case: case["name"])
 def test_the_parser_agrees(case: dict[str, Any]) -> None:
-    obj = crd.merge(DOCUMENT["bases"][case["kind"]], case["patch"])
+    obj = merged(DOCUMENT["bases"][case["kind"]], case["patch"])
     if case["refused"]:
         with pytest.raises(InvalidSpec):
             PARSERS[case["kind"]](obj)

@@ -24,6 +24,7 @@ from keeptrusts_operator.api.profiles import CUSTOM, FERRO, KEEPTRUSTS
 from keeptrusts_operator.api.quantities import IntOrPercent
 from keeptrusts_operator.api.references import ConfigMapKeyRef, SecretKeyRef
 from keeptrusts_operator.api.rollout import Rollout, Step
+from tests.sim.api import merged
 from tests.unit.api import crd
 from tests.unit.api.examples import (
     CONFIG_FROM_POLICY,
@@ -36,7 +37,7 @@ from tests.unit.api.examples import (
 
 
 def deployment(**spec: Any) -> GatewayDeploymentSpec:
-    return parse_deployment(crd.merge(MINIMAL_DEPLOYMENT, {"spec": spec}))
+    return parse_deployment(merged(MINIMAL_DEPLOYMENT, {"spec": spec}))
 
 
 def test_the_least_has_every_default() -> None:
@@ -121,7 +122,7 @@ def test_a_short_max_duration_lowers_solo_duration() -> None:
 
 
 def test_the_copy_shares_nothing_with_the_input() -> None:
-    obj = crd.merge(MINIMAL_DEPLOYMENT, {})
+    obj = merged(MINIMAL_DEPLOYMENT, {})
     spec = parse_deployment(obj)
     obj["spec"]["template"]["spec"]["containers"][0]["image"] = "changed"
     assert spec.template == MINIMAL_DEPLOYMENT["spec"]["template"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeptrusts_operator.loop.mergepatch import diff
-from tests.sim.api import _merged
+from tests.sim.api import merged
 
 leaves = st.booleans() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
 objects = st.dictionaries(
@@ -18,7 +18,7 @@ objects = st.dictionaries(
 
 @given(objects, objects)
 def test_applied_it_gives_the_other(before: dict[str, Any], after: dict[str, Any]) -> None:
-    assert _merged(before, diff(before, after)) == after
+    assert merged(before, diff(before, after)) == after
 
 
 @given(objects)
