@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from keeptrusts_operator.core.machine import RULES
+from keeptrusts_operator.core.requests import TABLE
 from keeptrusts_operator.core.state import Stage
 
 HERE = Path(__file__).parent
@@ -32,7 +33,25 @@ def transitions() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"transitions.md": transitions}
+def requests() -> str:
+    """State × verb: what every request leads to in every situation."""
+    lines = [
+        "# Requests of people",
+        "",
+        "<!-- generated from operator/keeptrusts_operator/core/requests.py by `make docs`; do not edit -->",
+        "",
+        "A request is an annotation `gateway.keeptrusts.com/<verb>` on a GatewayDeployment. It is acted on once, its outcome",
+        "(`Done`, `Refused`, `Ignored`) is kept in `status.requests`. The same value is the same request: end it in",
+        "`#<anything>` to ask for the same thing again. Requests found at the first sight of an object (a restore) are",
+        "ignored. A rollback request comes before everything; the others come after breaker and health.",
+    ]
+    for verb, answers in TABLE.items():
+        lines += ["", f"## `{verb}`", "", "| when it is … | the request … |", "|---|---|"]
+        lines += [f"| {situation} | {does} |" for situation, does in answers.items()]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"transitions.md": transitions, "requests.md": requests}
 
 
 def main() -> int:

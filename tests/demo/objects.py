@@ -57,6 +57,7 @@ def deployment(cast: Cast) -> Obj:
             "rollout": {
                 "steps": [{"weight": "25%", "minDuration": "5s"}, {"weight": "50%", "minDuration": "4s"}],
                 "soak": {"duration": "6s"},
+                "connectionDrainTimeout": "3s",
             },
             "template": {
                 "spec": {"containers": [{"name": "gateway", "imagePullPolicy": "IfNotPresent", **cast.container}]}

@@ -38,7 +38,12 @@ def gateway(name: str = "gw", **spec: Any) -> Obj:
     base.update(
         policyRef={"name": "support"},
         replicas=2,
-        rollout={"steps": [{"weight": "33%", "minDuration": "2s"}], "soak": {"duration": "2s"}, "drainSeconds": 1},
+        rollout={
+            "steps": [{"weight": "33%", "minDuration": "2s"}],
+            "soak": {"duration": "2s"},
+            "drainSeconds": 1,
+            "connectionDrainTimeout": "2s",
+        },
     )
     base.update(spec)
     return {

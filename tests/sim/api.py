@@ -149,6 +149,10 @@ class SimKube:
             self.writes.append(f"delete {resource.plural}/{name}")
         self.hook("after", "delete", resource, name)
 
+    def stored(self) -> list[Key]:
+        """Everything that exists: kind, namespace and name."""
+        return list(self._objects)
+
     def remove(self, key: Key) -> None:
         """Take an object away with everything that it owns."""
         gone = self._objects.pop(key)

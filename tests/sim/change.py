@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from keeptrusts_operator.kube.port import DEPLOYMENTS, GATEWAYS, POLICIES, SERVICES, Resource
+from keeptrusts_operator.kube.port import DEPLOYMENTS, GATEWAYS, POLICIES, SERVICES
 from tests.demo import objects
-from tests.sim.world import Crash, SimWorld
+from tests.sim.faults import Fault, fault_at
+from tests.sim.world import SimWorld
 
 SETTLED_SECONDS = 60.0
 
@@ -19,17 +20,8 @@ async def change_in(seed: int, mode: str, crash_at: int = 0, when: str = "after"
     await world.kube.create(GATEWAYS, objects.deployment(objects.STANDIN))
     await world.run(10)
     world.clients.rate = 20.0
-    calls = 0
-
-    def kill(moment: str, call: str, resource: Resource, name: str) -> None:
-        nonlocal calls
-        calls += moment == "before"
-        if moment == when and calls == crash_at:
-            calls += 1
-            raise Crash(f"{moment} {call} {resource.plural}/{name}")
-
     if crash_at:
-        world.kube.use(kill)
+        world.plan = fault_at(crash_at, Fault.CRASH_BEFORE if when == "before" else Fault.CRASH_AFTER)
 
     def change(document: dict[str, Any]) -> None:
         document["pack"].update(version="1.1.0", description=f"mode={mode}" if mode else "")

@@ -53,6 +53,7 @@ class Clients:
         container = self._node.containers[uid]
         if container.first_request is None:
             container.first_request = at
+        container.requests += 1
         revision = pods[uid]["metadata"]["labels"][names.LABEL_REVISION]
         return Answer(
             sent, sent + LATENCY, 200, revision, pods[uid]["metadata"]["name"], client, connection, retried=retried

@@ -13,8 +13,9 @@ import yaml
 
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.quantities import format_time
-from keeptrusts_operator.core.world import GatewayHealth, Pack
-from keeptrusts_operator.kube.port import CONFIG_MAPS, DEPLOYMENTS, PODS, Obj
+from keeptrusts_operator.core.world import GatewayHealth, Pack, TestResult, TestVerdict
+from keeptrusts_operator.kube.port import CONFIG_MAPS, DEPLOYMENTS, ENDPOINT_SLICES, PODS, SERVICES, Obj
+from keeptrusts_operator.loop.observe import LABEL_SERVICE
 from tests.sim.api import SimKube
 
 RESTART_BACKOFF = (0.3, 1.5, 10.0, 20.0)
@@ -30,11 +31,25 @@ class Container:
     pack: Pack | None
     ready_after: float
     restarts: int = 0
+    requests: int = 0
     crashed_at: float | None = None
     first_request: float | None = None
     frozen_at: float | None = None
     refuses: bool = False  # ends at every start
     unhealthy_since: float | None = None
+
+    def times(self, ready: bool) -> list[float]:
+        """When something about it changes by itself."""
+        if self.crashed_at is not None:
+            return [_back_at(self)]
+        times = [self.starts_at] + ([] if ready else [self.starts_at + self.ready_after])
+        times += [t for t in (_after(self, "crash-after"), _after(self, "unhealthy-after")) if t is not None]
+        return times + [t + PROBES_TO_FAIL for t in (self.unhealthy_since, self.frozen_at) if t is not None]
+
+
+def _back_at(container: Container) -> float:
+    assert container.crashed_at is not None
+    return container.crashed_at + RESTART_BACKOFF[min(container.restarts, len(RESTART_BACKOFF) - 1)]
 
 
 class Node:
@@ -50,6 +65,20 @@ class Node:
             await self._replicate(deployment, at)
         for pod in list(self._kube.all(PODS, "", {})):
             self._live(pod, now, at)
+        for service in list(self._kube.all(SERVICES, "", {})):
+            await self._slice(service)
+
+    def next_event(self, at: float) -> float:
+        """When something changes by itself next; `inf` when nothing does."""
+        times = []
+        for pod in self._kube.all(PODS, "", {}):
+            uid = pod["metadata"]["uid"]
+            container = self.containers.get(uid)
+            if "deletionTimestamp" in pod["metadata"]:
+                times.append(pod["metadata"].get("gone_at", at))
+            elif container is not None:
+                times += container.times(_is_ready(pod))
+        return min((t for t in times if t > at), default=float("inf"))
 
     def health(self, uid: str) -> GatewayHealth:
         """What a gateway says of itself when it is asked."""
@@ -59,6 +88,35 @@ class Node:
         if container.unhealthy_since is not None:
             return GatewayHealth.UNHEALTHY
         return GatewayHealth.DEGRADED if "mode=degraded" in container.description else GatewayHealth.HEALTHY
+
+    def tested(self, uid: str, name: str, at: float) -> TestResult:
+        """How a behaviour test ends: `tests=fail`, or `tests=unknown:5s` of silence first."""
+        container = self.containers[uid]
+        silent = re.search(r"tests=unknown:(\d+)s", container.description)
+        if silent and at < container.starts_at + int(silent[1]):
+            return TestResult(name, TestVerdict.UNKNOWN, "HTTP 503")
+        if "tests=fail" in container.description:
+            return TestResult(name, TestVerdict.FAILED, "expected Allow, was blocked")
+        return TestResult(name, TestVerdict.PASSED)
+
+    async def _slice(self, service: Obj) -> None:
+        """The endpoint controller: which ready pods a Service selects."""
+        metadata, wanted = service["metadata"], service["spec"]["selector"].items()
+        endpoints = [
+            {"targetRef": {"kind": "Pod", "name": p["metadata"]["name"]}, "conditions": {"ready": True}}
+            for p in self._kube.all(PODS, metadata["namespace"], {})
+            if wanted <= p["metadata"]["labels"].items() and serves(p)
+        ]
+        old = list(self._kube.all(ENDPOINT_SLICES, metadata["namespace"], {LABEL_SERVICE: metadata["name"]}))
+        if not old:
+            owner = {"kind": "Service", "name": metadata["name"], "uid": metadata["uid"], "controller": True}
+            labels = {LABEL_SERVICE: metadata["name"]}
+            named = {"name": f"{metadata['name']}-1", "namespace": metadata["namespace"], "labels": labels}
+            obj = {"metadata": {**named, "ownerReferences": [owner]}, "endpoints": endpoints}
+            await self._kube.create(ENDPOINT_SLICES, obj)
+        elif old[0]["endpoints"] != endpoints:
+            old[0]["endpoints"] = endpoints
+            self._kube.touch(ENDPOINT_SLICES, old[0])
 
     async def _replicate(self, deployment: Obj, at: float) -> None:
         metadata, spec = deployment["metadata"], deployment["spec"]
@@ -148,7 +206,7 @@ class Node:
 
     def _crash(self, container: Container, status: Obj, now: datetime, at: float) -> None:
         assert container.crashed_at is not None
-        back = container.crashed_at + RESTART_BACKOFF[min(container.restarts, len(RESTART_BACKOFF) - 1)]
+        back = _back_at(container)
         ended = {
             "exitCode": 1,
             "reason": "Error",

@@ -1,60 +1,102 @@
-"""Everything together: virtual time, the simulated API, node and clients, and the operator's real loop."""
+"""Everything together: virtual time, the simulated API, node and clients, and the operator's real loop.
+
+Time jumps from event to event. The operator is killed, frozen and deposed here; another process takes over a moment
+later and remembers nothing.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keeptrusts_operator.gateways.watch import Sample, Target
+from keeptrusts_operator.api.gateway import GatewaySettings
+from keeptrusts_operator.core.world import TestReport, TestResult, TestVerdict
+from keeptrusts_operator.gateways.behaviour import Plan as TestPlan
+from keeptrusts_operator.gateways.flows import Flows, Round
+from keeptrusts_operator.gateways.pods import Target
+from keeptrusts_operator.gateways.watch import Heard, Sample
+from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import GATEWAYS, POLICIES, ApiError, Obj, Resource
+from keeptrusts_operator.loop.clock import SteadyClock
 from keeptrusts_operator.loop.reconcile import Reconciler
 from tests.demo import objects
 from tests.sim.api import SimKube
 from tests.sim.clients import Clients
+from tests.sim.faults import Call, Crash, Fault, FaultyKube, Past, Plan, no_faults
 from tests.sim.node import Node
 
 TICK = 0.1
 EPOCH = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
-
-
-class Crash(Exception):
-    """The operator's process ends here; the world starts another one."""
+NEVER = float("inf")
+FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0  # as in the operator's runner
 
 
 class SimGateways:
-    """What the loop's sampler would know: every aimed-at pod, asked every half second (ten when nothing goes on)."""
+    """What the operator hears from gateways: every aimed-at pod is asked every half second (ten when nothing goes on)."""
 
     def __init__(self, world: SimWorld) -> None:
         self._world = world
         self._targets: tuple[Target, ...] = ()
-        self._period = 10.0
-        self._asked_at = 0.0
+        self._period, self.next_at = 10.0, 0.0
         self._known: dict[str, Sample] = {}
+        self._counted: dict[str, int] = {}
+        self._round_at: float | None = None
+        self._flows = Flows()
+        self._plan: TestPlan | None = None
+        self._results: dict[str, TestResult] = {}
 
-    def aim(self, targets: tuple[Target, ...], settings: object, *, busy: bool) -> None:
-        self._targets, self._period = targets, 0.5 if busy else 10.0
+    def aim(self, targets: tuple[Target, ...], settings: GatewaySettings, plan: TestPlan | None, *, busy: bool) -> None:
+        if (plan and plan.rollout_id) != (self._plan and self._plan.rollout_id):
+            self._results = {}
+        period = 0.5 if busy else 10.0
+        if (targets, period, plan) != (self._targets, self._period, self._plan):
+            self.next_at = self._world.at
+        self._targets, self._plan, self._period = targets, plan, period
 
-    def known(self) -> Mapping[str, Sample]:
-        return self._known
+    def heard(self, now: datetime) -> Heard:
+        at = self._world.at
+        report = TestReport(self._plan.rollout_id, tuple(self._results.values())) if self._plan else None
+        return Heard(self._known, self._flows.flows(now, at), self._flows.last_answers(now, at), report)
 
     def tick(self, at: float) -> bool:
         """Ask when it is time to; whether something new was heard."""
-        if at < self._asked_at + self._period:
+        if at < self.next_at:
             return False
-        self._asked_at = at
+        self.next_at = at + self._period
         containers = self._world.node.containers
-        fresh = {
-            t.uid: Sample(self._world.node.health(t.uid), containers[t.uid].pack, at)
-            for t in self._targets
-            if t.uid in containers
-        }
-        heard = {u: (s.health, s.loaded) for u, s in fresh.items()} != {
-            u: (s.health, s.loaded) for u, s in self._known.items()
-        }
-        self._known = fresh
-        return heard
+        before = {u: (s.health, s.loaded) for u, s in self._known.items()}
+        asked = [t for t in self._targets if t.uid in containers]
+        self._known = {t.uid: Sample(self._world.node.health(t.uid), containers[t.uid].pack, at) for t in asked}
+        self._count(asked, at)
+        tested = self._test(at)
+        return tested or {u: (s.health, s.loaded) for u, s in self._known.items()} != before
+
+    def _count(self, asked: list[Target], at: float) -> None:
+        requests: dict[str, float | None] = {}
+        for target in asked:
+            container = self._world.node.containers[target.uid]
+            count = container.requests
+            more = count - self._counted.get(target.uid, 0 if self._round_at is not None else count)
+            self._counted[target.uid] = count
+            requests[target.revision] = (requests.get(target.revision) or 0.0) + more
+        if self._round_at is not None:
+            self._flows.add(Round(self._round_at, at, requests))
+        self._round_at = at
+
+    def _test(self, at: float) -> bool:
+        """One behaviour test a look. What the gateway decides is written in the document's description."""
+        if self._plan is None or self._plan.pod.uid not in self._world.node.containers:
+            return False
+        for test in self._plan.tests:
+            old = self._results.get(test.name)
+            if old is None or old.verdict is TestVerdict.UNKNOWN:
+                new = self._world.node.tested(self._plan.pod.uid, test.name, at)
+                self._results[test.name] = new
+                return new != old
+        return False
 
 
 class SimWorld:
@@ -62,35 +104,51 @@ class SimWorld:
 
     def __init__(self, seed: int, namespace: str = "demo", name: str = "kt-gateway") -> None:
         rng = random.Random(seed)
+        self.rng = rng
         self.at = 0.0
+        self.clock_error = 0.0  # seconds by which the operator's system clock is off
         self.namespace, self.name = namespace, name
         self.kube = SimKube(self.now)
         self.kube.changed = self._changed
+        self.past = Past(self.kube, lambda: self.at)
         self.node = Node(self.kube, rng)
         self.clients = Clients(self.kube, self.node, rng, lambda at: EPOCH.timestamp() + at)
         self.clients.service = (namespace, name)
         self.trace: list[str] = []
         self.statuses: list[Obj] = []  # every one that was written
-        self.checks: list[Callable[[SimWorld], None]] = []
-        self._next_pass = 0.0
+        self.checks: list[Callable[[SimWorld], None]] = []  # after every pass
+        self.on_change: list[Callable[[Resource, Obj, bool], None]] = []  # after every change; True: by the operator
+        self.plan: Plan = no_faults
+        self.wake_loss, self.wake_delay = 0.0, TICK  # share of lost wake-ups; how long a wake-up takes
+        self.deaths = 0
+        self._operator_writes = False
+        self._next_pass = self._next_tick = 0.0
         self._failures = 0
+        self._frozen: list[tuple[float, asyncio.Event, asyncio.Task[None]]] = []
         self.restart()
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.at)
+        """The true time; milliseconds."""
+        return EPOCH + timedelta(milliseconds=round(self.at * 1000))
 
     def restart(self) -> None:
         """A new operator process, which remembers nothing."""
         self.gateways = SimGateways(self)
-        self._reconciler = Reconciler(self.kube, self.gateways, self.namespace, self.name, self.now)
-        self._next_pass = self.at
+        self.operator = FaultyKube(self.kube, self._fault, self.say)
+        self.operator.past, self.operator.thawed, self.operator.writing = self.past, self._freeze, self._write
+        clock = SteadyClock(lambda: self.now() + timedelta(seconds=self.clock_error), lambda: self.at)
+        self._reconciler = Reconciler(self.operator, self.gateways, self.namespace, self.name, clock)
+        self._failures, self._next_pass = 0, self.at
 
     async def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
         """Let time go by; True as soon as `until` holds."""
-        end = self.at + seconds
+        end = round(self.at + seconds, 3)
         while self.at < end:
-            self.at += TICK
-            await self.node.tick(self.now(), self.at)
+            self.at = round(min(end, max(self.at + TICK, self._next_event())), 3)
+            await self._thaw()
+            if self._next_tick <= self.at or self.node.next_event(self.at - TICK) <= self.at or self.clients.rate:
+                self._next_tick = NEVER
+                await self.node.tick(self.now(), self.at)
             self.clients.tick(self.at, TICK)
             if self.gateways.tick(self.at):
                 self._next_pass = self.at
@@ -100,33 +158,79 @@ class SimWorld:
                 return True
         return until is None
 
+    def _next_event(self) -> float:
+        if self.clients.rate:
+            return self.at + TICK
+        frozen = min((at for at, _, _ in self._frozen), default=NEVER)
+        return min(self._next_pass, self._next_tick, self.node.next_event(self.at), self.gateways.next_at, frozen)
+
     async def _pass(self) -> None:
+        """One pass of the operator. One that is frozen in the middle stays behind, and another process takes over."""
+        operator = self.operator
+        task = asyncio.create_task(self._once(operator))
+        while not task.done():
+            await asyncio.sleep(0)
+            if any(t is task for _, _, t in self._frozen):
+                return
+            if operator.stuck is not None:
+                self._frozen.append((self.at + self.rng.uniform(5.0, 60.0), operator.stuck, task))
+                operator.leading = False
+                self.restart()
+                self._next_pass = self.at + self.rng.uniform(1.0, 20.0)
+                return
+        await task
+
+    async def _once(self, operator: FaultyKube) -> None:
         before = len(self.kube.writes)
-        self.kube.armed = True
+        mine = operator is self.operator
         try:
             done = await self._reconciler.once()
         except Crash:
-            self._say("the operator is killed, another one starts")
-            self.restart()
-            self._next_pass = self.at + 1
+            if operator is self.operator:
+                self.say("the operator is killed, another one starts")
+                self.deaths += 1
+                self.restart()
+                self._next_pass = self.at + 1
+            return
+        except LeadershipLost:
             return
         except ApiError as error:
-            self._failures += 1
-            self._next_pass = self.at + min(0.5 * 2.0 ** min(self._failures, 10), 30.0)
-            self._say(f"pass failed: {error}")
+            if operator is self.operator:
+                self._failures += 1
+                self._next_pass = self.at + min(FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10), LAST_BACKOFF)
+                self.say(f"pass failed: {error}")
             return
-        finally:
-            self.kube.armed = False
+        if not mine or operator is not self.operator:
+            return
         self._failures = 0
         self._next_pass = self.at + done.look_again.total_seconds()
         for write in self.kube.writes[before:]:
-            self._say(write)
+            self.say(write)
         if done.status is not None and done.status not in self.statuses[-1:]:
             self.statuses.append(done.status)
         if done.decision and done.decision.transition:
-            self._say(f"== {done.decision.transition}")
+            self.say(f"== {done.decision.transition}")
         for check in self.checks:
             check(self)
+
+    async def _freeze(self) -> None:
+        """The process that calls this stands still until it thaws: its fence has let the call pass before."""
+        operator = self.operator
+        operator.stuck = asyncio.Event()
+        await operator.stuck.wait()
+
+    async def _thaw(self) -> None:
+        for frozen in [f for f in self._frozen if f[0] <= self.at]:
+            self._frozen.remove(frozen)
+            self.say("the frozen process wakes up")
+            frozen[1].set()
+            await frozen[2]
+
+    def _fault(self, call: Call) -> Fault | None:
+        return self.plan(call)
+
+    def _write(self, on: bool) -> None:
+        self._operator_writes = on
 
     async def replace_policy(self, change: Callable[[Obj], None]) -> None:
         """The user applies the demo's policy with a change to its document."""
@@ -140,8 +244,13 @@ class SimWorld:
         return dict((await self.gateway()).get("status") or {})
 
     def _changed(self, resource: Resource, obj: Obj) -> None:
-        """A watch tells of it a moment later."""
-        self._next_pass = min(self._next_pass, self.at + TICK)
+        """A watch tells of it a moment later, or never."""
+        self._next_tick = min(self._next_tick, self.at + TICK)
+        self.past.remember(resource, obj)
+        if not (self.wake_loss and self.rng.random() < self.wake_loss):
+            self._next_pass = min(self._next_pass, self.at + self.wake_delay)
+        for check in self.on_change:
+            check(resource, obj, self._operator_writes)
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
         self.trace.append(f"{self.at:8.2f}s {text}")

@@ -31,6 +31,7 @@ KEY = Text(253, "a key of its data, e.g. policy-config.yaml", r"^[-._a-zA-Z0-9]+
 TEST_NAME = Text(63, "a short name in lower case, e.g. plain-question", r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 ROLE = Text(32, "a role such as user, system or assistant", min_length=1)
 CONTENT = Text(16_384, "the text of the message")
+MODEL = Text(256, "a model, e.g. gpt-4o-mini", min_length=1)
 ERROR_CODE = Text(128, "the error.code of the answer, e.g. input_blocked", min_length=1)
 FILE = Text(256, "an absolute path of a file, e.g. /etc/keeptrusts/policy-config.yaml", r"^(/[A-Za-z0-9._-]+)+$")
 ARGUMENT = Text(1024, "an argument of the gateway's process")

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from keeptrusts_operator.api.fields import Fields, Problems
-from keeptrusts_operator.api.formats import CONTENT, ERROR_CODE, MAX_DOCUMENT_KEYS, ROLE, TEST_NAME
+from keeptrusts_operator.api.formats import CONTENT, ERROR_CODE, MAX_DOCUMENT_KEYS, MODEL, ROLE, TEST_NAME
 from keeptrusts_operator.api.references import ConfigMapKeyRef, parse_config_map_key_ref
 
 DEFAULT_CONFIG_KEY = "policy-config.yaml"
@@ -34,12 +34,16 @@ class Message:
 
 @dataclass(frozen=True)
 class BehaviourTest:
-    """A conversation and what the gateway must decide about it; `error_code` only where it must be blocked."""
+    """A conversation and what the gateway must decide about it; `error_code` only where it must be blocked.
+
+    `model` None: the first one of the document.
+    """
 
     name: str
     messages: tuple[Message, ...]
     expect: Expectation
     error_code: str | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ def _parse_test(fields: Fields) -> BehaviourTest:
         ),
         expect=fields.required_choice("expect", Expectation),
         error_code=fields.string("errorCode", None, ERROR_CODE),
+        model=fields.string("model", None, MODEL),
     )
     if test.error_code is not None and test.expect is not Expectation.BLOCK:
         fields.fail("is only used with expect: Block; remove it, or expect Block", "errorCode")

@@ -4,6 +4,7 @@ next look."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from keeptrusts_operator.core.world import Content, Exposure
 
@@ -60,7 +61,46 @@ class CutPods:
     """
 
     revision: str
+    pods: tuple[str, ...]  # UIDs
     grace_seconds: int
+
+
+@dataclass(frozen=True)
+class ReplacePod:
+    """Delete one warm pod that pooled clients still hold on to; its replacement gets no traffic."""
+
+    revision: str
+    pod: str  # UID
+
+
+@dataclass(frozen=True)
+class RestartRevision:
+    """Mark the pod template of a revision so that its pods are replaced one by one, as `kubectl rollout restart`."""
+
+    revision: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class EnsureBudget:
+    """Create or correct the PodDisruptionBudget of a revision."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
+class RemoveBudget:
+    """Remove the PodDisruptionBudget of a revision."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
+class LabelPods:
+    """Label pods of the Deployment that `spec.adoptFrom` names; `live`: whether a Service may select them."""
+
+    pods: tuple[str, ...]  # names
+    live: bool
 
 
 @dataclass(frozen=True)
@@ -68,6 +108,23 @@ class DeleteRevision:
     """Remove what is left of a revision that fell out of the history."""
 
     revision: str
+
+
+@dataclass(frozen=True)
+class RecordIncident:
+    """Write what is known of a rollback or an outage into its GatewayIncident, which is created when it is missing.
+
+    Comes last: evidence never delays traffic.
+    """
+
+    type: str  # Trip | Outage
+    phase: str  # Open | Mitigated | Resolved
+    revision: str
+    started_at: datetime
+    message: str
+    policy_hash: str = ""
+    ended_at: datetime | None = None
+    timeline: tuple[tuple[datetime, str], ...] = ()  # when, what
 
 
 @dataclass(frozen=True)
@@ -86,6 +143,12 @@ Action = (
     | RestoreWorkload
     | ScaleRevision
     | CutPods
+    | ReplacePod
+    | RestartRevision
+    | EnsureBudget
+    | RemoveBudget
+    | LabelPods
     | DeleteRevision
+    | RecordIncident
     | Announce
 )

@@ -20,7 +20,6 @@ class Trouble:
     reason: str
     message: str
     share: float
-    content: bool = True  # False: nobody's content (eviction, node): retried by itself
 
 
 def failing_start(revision: Revision) -> Trouble | None:
@@ -56,7 +55,7 @@ def trouble(revision: Revision, since: datetime) -> Trouble | None:
     if not any(_sick(p, since) for p in running):
         if any(p.ready for p in running):
             return None
-        return Trouble("NoReadyPod", "none of its pods is ready any more", 1.0, content=False)
+        return Trouble("NoReadyPod", "none of its pods is ready any more", 1.0)
     share = sum(_sick(p, since) for p in running) / len(running)
     for reason, words, test in (
         ("GatewayCrashed", _crashed_words, _crashed),

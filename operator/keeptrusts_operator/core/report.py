@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeptrusts_operator.api import names
-from keeptrusts_operator.api.quantities import format_duration, format_percent, format_time
+from keeptrusts_operator.api.names import Verb
+from keeptrusts_operator.api.quantities import format_duration, format_percent, format_time, parse_percent
 from keeptrusts_operator.core import judge, target
-from keeptrusts_operator.core.machine import Decision, Look
+from keeptrusts_operator.core.look import UNEXPOSED, Look
+from keeptrusts_operator.core.machine import Decision
 from keeptrusts_operator.core.state import MESSAGE_LIMIT, Outcome, Stage, State, to_status
 from keeptrusts_operator.core.world import (
     LIVE,
@@ -20,6 +22,7 @@ from keeptrusts_operator.core.world import (
     Content,
     Service,
     ServiceConflict,
+    TestVerdict,
     Unreadable,
     Unusable,
     World,
@@ -29,6 +32,7 @@ HASH_VERSION = 1
 CONDITION_LIMIT = 32768  # characters, as the CRD allows
 PHASE_OF_STAGE = {
     Stage.PREPARING: "Preparing",
+    Stage.TESTING: "Testing",
     Stage.CANARY: "Canary",
     Stage.SCALE_UP: "Canary",
     Stage.SOAKING: "Soaking",
@@ -61,7 +65,7 @@ def status_of(world: World, decision: Decision, previous: Mapping[str, Any]) -> 
         status["desiredRevision"] = world.desired.revision
     elif previous.get("desiredRevision") and isinstance(world.desired, Unreadable):
         status["desiredRevision"] = previous["desiredRevision"]
-    if traffic := _traffic(world, state):
+    if traffic := _traffic(world, state, previous.get("traffic") or ()):
         status["traffic"] = traffic
     if state.rollout:
         _describe_rollout(status["rollout"], world, decision)
@@ -75,13 +79,13 @@ def story(world: World, decision: Decision) -> tuple[str, str]:
     state, hold = decision.state, decision.hold
     if state.rollout:
         stage = state.rollout.stage
+        phase = "RollingBack" if state.rollout.requested else PHASE_OF_STAGE[stage]
         if hold:
-            return (
-                "Preparing" if stage is Stage.PREPARING and hold.reason == "ProgressDeadlineExceeded" else "Held"
-            ), (f"{_what(state.rollout)} is held in {stage}: {hold.message}.")
-        return PHASE_OF_STAGE[stage], _progress(world, state)
-    if isinstance(world.service, ServiceConflict):
-        return "Pending", f"{world.service.message}."
+            late = stage in UNEXPOSED and hold.reason in ("ProgressDeadlineExceeded", "TestsInconclusive")
+            return phase if late else "Held", f"{_what(state.rollout)} is held in {stage}: {hold.message}."
+        return phase, _progress(world, state)
+    if hold:
+        return "Pending", f"{hold.message}."
     serving = f"{state.active} serves" if state.active else "nothing serves yet"
     desired = world.desired
     if isinstance(desired, Unusable):
@@ -95,7 +99,11 @@ def story(world: World, decision: Decision) -> tuple[str, str]:
             text = f"{desired.revision} was rejected before it had traffic: {quarantine.message}"
         else:
             text = f"{desired.revision} was rolled back: {quarantine.message}"
-        return quarantine.outcome.value, f"{text}; {serving}. Change the policy or the template to try again."
+        command = Look(world, state).command(Verb.RETRY, quarantine.revision)
+        return (
+            quarantine.outcome.value,
+            f"{text}; {serving}. Change the policy or the template, or try it again: {command}",
+        )
     if state.retry and state.retry.revision == desired.revision:
         text = f"{desired.revision} was taken back: {state.retry.message}; try {state.retry.attempts + 1} follows at"
         return "RolledBack", f"{text} {format_time(state.retry.at)}; {serving}."
@@ -118,6 +126,7 @@ def conditions(world: World, decision: Decision, phase: str, message: str) -> li
         _accepted(world),
         _in_sync(world, state, in_sync),
         _healthy(world, state),
+        *_budget(world),
     ]
 
 
@@ -195,7 +204,10 @@ def _healthy(world: World, state: State) -> Condition:
     if not state.active:
         return Condition("Healthy", "Unknown", "NoActiveRevision", "no revision has been activated yet")
     active = world.revision(state.active)
-    wanted = target.replicas(world, state).get(state.active, 0)
+    wanted = target.replicas(world, state).get(state.active, 1)
+    pack = next((e.pack for e in reversed(state.history) if e.revision == state.active), None)
+    if drift := judge.refuted_config(active, pack):
+        return Condition("Healthy", "False", drift.reason, drift.message)
     if judge.degraded(active):
         return Condition("Healthy", "False", "Degraded", "some active gateways report status degraded")
     if active.ready < wanted:
@@ -204,12 +216,24 @@ def _healthy(world: World, state: State) -> Condition:
     return Condition("Healthy", "True", "PodsReady", f"{active.ready} of {wanted} active pods ready")
 
 
+def _budget(world: World) -> list[Condition]:
+    """Only where somebody else's PodDisruptionBudget covers our pods: a pod may have one, so ours is withdrawn."""
+    if not world.foreign_budget:
+        return []
+    message = f"PodDisruptionBudget {world.foreign_budget} covers gateway pods, so the operator's own are withdrawn"
+    return [Condition("DisruptionBudget", "False", "ForeignBudget", message)]
+
+
 def _progress(world: World, state: State) -> str:
     rollout = state.rollout
     assert rollout is not None
     candidate = world.revision(rollout.revision)
     wanted = target.candidate_replicas(world, state, rollout)
     pods = f"{candidate.ready} of {wanted} pods ready"
+    if rollout.requested:
+        return f"{_what(rollout)} comes back by request, {state.active} serves until it is ready: {pods}."
+    if rollout.stage is Stage.TESTING:
+        return f"{_what(rollout)} is tested without traffic: {_tests_words(world, state)}."
     if rollout.stage is Stage.PREPARING:
         why = judge.waiting_for(candidate) if candidate.ready < wanted else ""
         return f"{_what(rollout)} is being prepared without traffic: {pods}{f' ({why})' if why else ''}."
@@ -224,7 +248,19 @@ def _progress(world: World, state: State) -> str:
     if rollout.stage is Stage.SCALE_UP:
         return f"{_what(rollout)} is scaled up before it takes all traffic: {pods}."
     duration = format_duration(world.spec.rollout.soak.duration)
-    return f"{_what(rollout)} takes all new connections, {state.active} stays warm for {duration}; {judged}."
+    begun = f"for {duration}" if rollout.drained_at else f"and is being drained; the soak of {duration} begins then"
+    return f"{_what(rollout)} takes all new connections, {state.active} stays warm {begun}; {judged}."
+
+
+def _tests_words(world: World, state: State) -> str:
+    assert state.rollout is not None
+    wanted = world.desired.tests if isinstance(world.desired, Content) else ()
+    report = world.tests
+    results = report.results if report and report.rollout_id == state.rollout.id else ()
+    passed = sum(r.verdict is TestVerdict.PASSED for r in results)
+    unknown = next((r for r in results if r.verdict is TestVerdict.UNKNOWN), None)
+    why = f" ({unknown.name}: {unknown.message}; it is tried again)" if unknown else ""
+    return f"{passed} of {len(wanted)} behaviour tests passed{why}"
 
 
 def _stable(world: World, state: State) -> str:
@@ -246,24 +282,36 @@ def _pods(world: World, state: State) -> dict[str, Any]:
     return {"replicas": len(revision.running), "readyReplicas": revision.ready, "selector": selector}
 
 
-def _traffic(world: World, state: State) -> list[dict[str, Any]]:
-    """Share of new connections by revision, from the ready pods that the Service selects."""
+def _traffic(world: World, state: State, before: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Share of requests by revision as the pods count them; where they cannot be read, of new connections, from the
+    ready pods that the Service selects. A share that moves a little is not written again and again."""
+    told = {(row.get("revision"), row.get("role")): str(row.get("share", "")) for row in before}
     exposure = world.service.exposure if isinstance(world.service, Service) else NOTHING
     rows = [(state.active, "Active")] if state.active else []
     if state.rollout:
         rows.append((state.rollout.revision, "Candidate"))
     reached = [n for n, _ in rows if exposure == LIVE or exposure.revision == n]
-    total = sum(world.revision(n).ready for n in reached)
+    weights: dict[str, float] = {n: world.revision(n).ready for n in reached}
+    if all(n in world.flows for n, _ in rows) and any(world.flows[n].requests for n, _ in rows):
+        weights = {n: world.flows[n].requests for n, _ in rows}
+    total = sum(weights.values())
     return [
         {
             "revision": name,
             "role": role,
-            "share": format_percent(round(world.revision(name).ready / total, 3) if total and name in reached else 0.0),
+            "share": _steady(told.get((name, role), ""), weights.get(name, 0) / total if total else 0.0),
             "pods": len(world.revision(name).running),
             "ready": world.revision(name).ready,
         }
         for name, role in rows
     ]
+
+
+def _steady(told: str, share: float) -> str:
+    """The share in words; what was told before stands while it is off by less than ten points and not by all."""
+    if told and 0 < share < 1 and abs(parse_percent(told) - share) < 0.1:
+        return told
+    return format_percent(round(share, 3))
 
 
 def _describe_rollout(out: dict[str, Any], world: World, decision: Decision) -> None:

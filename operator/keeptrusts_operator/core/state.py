@@ -12,18 +12,21 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.quantities import format_time, parse_time
 from keeptrusts_operator.core.world import Pack
 
 HISTORY_LIMIT = 50
 QUARANTINE_LIMIT = 50
+UNPROVEN = "Unproven"  # baseline of a first revision: there was nothing to compare it with
 MESSAGE_LIMIT = 4096  # characters, as the CRD allows
 
 
 class Stage(StrEnum):
-    """Where a rollout stands. Behaviour tests will be a stage between `Preparing` and `Canary`."""
+    """Where a rollout stands."""
 
     PREPARING = "Preparing"
+    TESTING = "Testing"
     CANARY = "Canary"
     SCALE_UP = "ScaleUp"
     SOAKING = "Soaking"
@@ -55,6 +58,9 @@ class Rollout:
         None  # when all pods wanted were ready the last time: those lose readiness, others gain it
     )
     deadline: datetime | None = None  # of the stage or step; never moves once set
+    drained_at: datetime | None = None  # when the revision that was left served next to nothing: the soak's clock
+    skip_steps: bool = False  # proven before, or promoted by a person before it had traffic
+    requested: bool = False  # a person's way back to a revision of the history; `spec` wants something else
     held_reason: str = ""
     held_since: datetime | None = None
 
@@ -68,6 +74,10 @@ class Rollback:
     message: str
     detected_at: datetime
     issued_at: datetime | None = None  # when the API server had taken the write that lowers exposure
+    effective_at: datetime | None = None  # when new connections reached only the revision that was meant
+    last_answer_at: datetime | None = None  # of the revision that was left
+    policy_hash: str = ""
+    incident: str = ""  # phase in which its GatewayIncident was written last; empty: not yet
 
 
 @dataclass(frozen=True)
@@ -107,9 +117,38 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True)
+class Outage:
+    """The active revision has no ready pod. After `core.incidents.OUTAGE_AFTER` it is an incident."""
+
+    started_at: datetime
+    incident: str = ""  # as in `Rollback`
+
+
+class Answer(StrEnum):
+    """What became of a request."""
+
+    DONE = "Done"
+    REFUSED = "Refused"
+    IGNORED = "Ignored"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The newest request of one verb, acted on once. The same `value` is the same request."""
+
+    verb: Verb
+    value: str
+    at: datetime
+    id: str
+    outcome: Answer
+    message: str
+
+
+@dataclass(frozen=True)
 class State:
     """Everything that must survive a restart."""
 
+    uid: str = ""  # of the object this state was made for: requests found on another one are not acted on
     active: str = ""
     last_good: str = ""
     rollout: Rollout | None = None
@@ -117,13 +156,28 @@ class State:
     retry: Retry | None = None
     quarantined: tuple[Quarantine, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
+    paused: bool = False  # by request; a level, whatever becomes of the annotation
+    restarted_at: datetime | None = None  # by request: pods that are older are replaced
+    requests: tuple[Request, ...] = ()  # the newest of each verb
+    outage: Outage | None = None
 
     def quarantine_of(self, revision: str, policy_hash: str) -> Quarantine | None:
-        """The entry that keeps this content from being tried, if any."""
+        """The entry that keeps this content from being tried, if any: by its policy where that is to blame."""
         for entry in reversed(self.quarantined):
-            if entry.revision == revision or (entry.policy_hash and entry.policy_hash == policy_hash):
+            if (entry.policy_hash == policy_hash) if entry.policy_hash else (entry.revision == revision):
                 return entry
         return None
+
+    def request(self, verb: Verb) -> Request | None:
+        """The newest request of a verb that was answered."""
+        return next((r for r in self.requests if r.verb is verb), None)
+
+    def proven(self, revision: str, policy_hash: str) -> bool:
+        """Whether this very content has finished its soak, and has not been left for cause since."""
+        newest = next(
+            (e for e in reversed(self.history) if (e.revision, e.policy_hash) == (revision, policy_hash)), None
+        )
+        return newest is not None and newest.outcome is Outcome.PROMOTED and newest.baseline != UNPROVEN
 
     def outcome_of(self, revision: str) -> Outcome | None:
         """How the newest rollout of a revision ended."""
@@ -135,89 +189,42 @@ def from_status(status: Mapping[str, Any]) -> State:
 
     Raises `ValueError` or `KeyError` when somebody else wrote it and it makes no sense; the loop says so and waits.
     """
-    rollout, rollback, retry = status.get("rollout"), status.get("rollback"), status.get("retry")
+    rollout, rollback, retry, outage = (status.get(k) for k in ("rollout", "rollback", "retry", "outage"))
     return State(
+        uid=status.get("uid", ""),
         active=status.get("activeRevision", ""),
         last_good=status.get("lastGoodRevision", ""),
         rollout=_rollout_from(rollout) if rollout else None,
-        rollback=Rollback(
-            rollback["revision"],
-            rollback["reason"],
-            rollback["message"],
-            parse_time(rollback["detectedAt"]),
-            _time(rollback.get("issuedAt")),
-        )
-        if rollback
-        else None,
+        rollback=_rollback_from(rollback) if rollback else None,
         retry=Retry(retry["revision"], retry["attempts"], parse_time(retry["at"]), retry["reason"], retry["message"])
         if retry
         else None,
-        quarantined=tuple(
-            Quarantine(
-                q["revision"],
-                q.get("policyHash", ""),
-                Outcome(q["outcome"]),
-                q["reason"],
-                q.get("message", ""),
-                parse_time(q["at"]),
-            )
-            for q in status.get("quarantined", ())
-        ),
-        history=tuple(
-            HistoryEntry(
-                h["revision"],
-                h.get("policyHash", ""),
-                Outcome(h["outcome"]),
-                parse_time(h["at"]),
-                _pack(h.get("pack")),
-                h.get("reason", ""),
-                h.get("baseline", ""),
-            )
-            for h in status.get("history", ())
-        ),
+        quarantined=tuple(_quarantine_from(q) for q in status.get("quarantined", ())),
+        history=tuple(_history_from(h) for h in status.get("history", ())),
+        paused=bool(status.get("paused", False)),
+        restarted_at=_time(status.get("restartedAt")),
+        requests=tuple(_request_from(r) for r in status.get("requests", ())),
+        outage=Outage(parse_time(outage["startedAt"]), outage.get("incident", "")) if outage else None,
     )
 
 
 def to_status(state: State) -> dict[str, Any]:
     """The part of `status` that `from_status` reads; keys without a value are left out."""
     status: dict[str, Any] = {
+        "uid": state.uid,
         "activeRevision": state.active,
         "candidateRevision": state.rollout.revision if state.rollout else "",
         "lastGoodRevision": state.last_good,
-        "quarantined": [
-            _compact(
-                revision=q.revision,
-                policyHash=q.policy_hash,
-                outcome=q.outcome.value,
-                reason=q.reason,
-                message=q.message[:MESSAGE_LIMIT],
-                at=format_time(q.at),
-            )
-            for q in state.quarantined[-QUARANTINE_LIMIT:]
-        ],
-        "history": [
-            _compact(
-                revision=h.revision,
-                policyHash=h.policy_hash,
-                pack=_pack_out(h.pack),
-                outcome=h.outcome.value,
-                reason=h.reason,
-                baseline=h.baseline,
-                at=format_time(h.at),
-            )
-            for h in state.history[-HISTORY_LIMIT:]
-        ],
+        "paused": state.paused or None,
+        "restartedAt": _time_out(state.restarted_at),
+        "quarantined": [_quarantine_out(q) for q in state.quarantined[-QUARANTINE_LIMIT:]],
+        "history": [_history_out(h) for h in state.history[-HISTORY_LIMIT:]],
+        "requests": [_request_out(r) for r in state.requests],
     }
     if state.rollout:
         status["rollout"] = _rollout_out(state.rollout)
     if state.rollback:
-        status["rollback"] = _compact(
-            revision=state.rollback.revision,
-            reason=state.rollback.reason,
-            message=state.rollback.message[:MESSAGE_LIMIT],
-            detectedAt=format_time(state.rollback.detected_at),
-            issuedAt=_time_out(state.rollback.issued_at),
-        )
+        status["rollback"] = _rollback_out(state.rollback)
     if state.retry:
         status["retry"] = {
             "revision": state.retry.revision,
@@ -226,7 +233,96 @@ def to_status(state: State) -> dict[str, Any]:
             "reason": state.retry.reason,
             "message": state.retry.message[:MESSAGE_LIMIT],
         }
+    if state.outage:
+        status["outage"] = _compact(startedAt=format_time(state.outage.started_at), incident=state.outage.incident)
     return {k: v for k, v in status.items() if v not in ("", [], None)}
+
+
+def _rollback_from(r: Mapping[str, Any]) -> Rollback:
+    return Rollback(
+        r["revision"],
+        r["reason"],
+        r["message"],
+        parse_time(r["detectedAt"]),
+        _time(r.get("issuedAt")),
+        _time(r.get("effectiveAt")),
+        _time(r.get("lastAnswerAt")),
+        r.get("policyHash", ""),
+        r.get("incident", ""),
+    )
+
+
+def _rollback_out(r: Rollback) -> dict[str, Any]:
+    return _compact(
+        revision=r.revision,
+        reason=r.reason,
+        message=r.message[:MESSAGE_LIMIT],
+        detectedAt=format_time(r.detected_at),
+        issuedAt=_time_out(r.issued_at),
+        effectiveAt=_time_out(r.effective_at),
+        lastAnswerAt=_time_out(r.last_answer_at),
+        policyHash=r.policy_hash,
+        incident=r.incident,
+    )
+
+
+def _quarantine_from(q: Mapping[str, Any]) -> Quarantine:
+    return Quarantine(
+        q["revision"],
+        q.get("policyHash", ""),
+        Outcome(q["outcome"]),
+        q["reason"],
+        q.get("message", ""),
+        parse_time(q["at"]),
+    )
+
+
+def _quarantine_out(q: Quarantine) -> dict[str, Any]:
+    return _compact(
+        revision=q.revision,
+        policyHash=q.policy_hash,
+        outcome=q.outcome.value,
+        reason=q.reason,
+        message=q.message[:MESSAGE_LIMIT],
+        at=format_time(q.at),
+    )
+
+
+def _history_from(h: Mapping[str, Any]) -> HistoryEntry:
+    return HistoryEntry(
+        h["revision"],
+        h.get("policyHash", ""),
+        Outcome(h["outcome"]),
+        parse_time(h["at"]),
+        _pack(h.get("pack")),
+        h.get("reason", ""),
+        h.get("baseline", ""),
+    )
+
+
+def _history_out(h: HistoryEntry) -> dict[str, Any]:
+    return _compact(
+        revision=h.revision,
+        policyHash=h.policy_hash,
+        pack=_pack_out(h.pack),
+        outcome=h.outcome.value,
+        reason=h.reason,
+        baseline=h.baseline,
+        at=format_time(h.at),
+    )
+
+
+def _request_from(r: Mapping[str, Any]) -> Request:
+    return Request(
+        Verb(r["verb"]), r["value"], parse_time(r["at"]), r.get("id", ""), Answer(r["outcome"]), r.get("message", "")
+    )
+
+
+def _request_out(r: Request) -> dict[str, Any]:
+    out = _compact(
+        verb=r.verb.value, at=format_time(r.at), id=r.id, outcome=r.outcome.value, message=r.message[:MESSAGE_LIMIT]
+    )
+    return {**out, "value": r.value}
 
 
 def _rollout_from(r: Mapping[str, Any]) -> Rollout:
@@ -243,6 +339,9 @@ def _rollout_from(r: Mapping[str, Any]) -> Rollout:
         step_started_at=_time(step.get("startedAt")),
         ready_at=_time(r.get("readyAt")),
         deadline=_time(r.get("deadline")),
+        drained_at=_time(r.get("drainedAt")),
+        skip_steps=bool(r.get("skipSteps", False)),
+        requested=bool(r.get("requested", False)),
         held_reason=held.get("reason", ""),
         held_since=_time(held.get("since")),
     )
@@ -259,6 +358,9 @@ def _rollout_out(r: Rollout) -> dict[str, Any]:
         stageStartedAt=format_time(r.stage_started_at),
         readyAt=_time_out(r.ready_at),
         deadline=_time_out(r.deadline),
+        drainedAt=_time_out(r.drained_at),
+        skipSteps=r.skip_steps or None,
+        requested=r.requested or None,
     )
     if r.stage is Stage.CANARY:
         out["step"] = _compact(index=r.step, startedAt=_time_out(r.step_started_at))

@@ -9,12 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from keeptrusts_operator.api.names import ADOPTED_REVISION
 from keeptrusts_operator.core.actions import (
     Action,
     CreateRevision,
     CutPods,
     DeleteRevision,
+    EnsureBudget,
     EnsureService,
+    LabelPods,
+    RemoveBudget,
+    ReplacePod,
+    RestartRevision,
     RestoreWorkload,
     ScaleRevision,
     ShiftTraffic,
@@ -24,6 +30,7 @@ from keeptrusts_operator.core.state import Outcome, Rollout, Stage, State
 from keeptrusts_operator.core.world import (
     LIVE,
     NOTHING,
+    Budget,
     Content,
     Exposure,
     Revision,
@@ -44,15 +51,17 @@ class Shift:
 
 def serving_replicas(world: World, state: State) -> int:
     """N: what `spec.replicas` asks for; during a rollout a scale-down waits."""
-    if state.rollout and state.active and (workload := world.revision(state.active).workload):
-        return max(world.spec.replicas, workload.replicas)
-    return world.spec.replicas
+    if not state.rollout or not state.active:
+        return world.spec.replicas
+    active = world.revision(state.active)
+    serving = len(active.running) if state.active == ADOPTED_REVISION else _replicas(active)
+    return max(world.spec.replicas, serving)
 
 
 def candidate_replicas(world: World, state: State, rollout: Rollout) -> int:
     """Pods the candidate has in its stage."""
     replicas = serving_replicas(world, state)
-    if not state.active or rollout.stage in (Stage.SCALE_UP, Stage.SOAKING):
+    if not state.active or rollout.skip_steps or rollout.stage in (Stage.SCALE_UP, Stage.SOAKING):
         return replicas
     steps = plan(world.spec.rollout.steps, replicas)
     return steps[min(rollout.step, len(steps) - 1)].pods if steps else replicas
@@ -72,7 +81,7 @@ def exposure(state: State) -> Exposure:
 def replicas(world: World, state: State) -> dict[str, int]:
     """Pods that each revision should have; a revision not named should have none."""
     wanted: dict[str, int] = {}
-    if state.active:
+    if state.active and state.active != ADOPTED_REVISION:  # adopted pods are somebody else's to scale
         full = serving_replicas(world, state)
         soaking = state.rollout is not None and state.rollout.stage is Stage.SOAKING
         standby = max(1, world.spec.rollout.soak.standby_replicas.of(full)) if full else 0
@@ -86,7 +95,9 @@ def may_expose(world: World, state: State, wanted: Exposure) -> bool:
     """Enough ready pods behind the new selector, and none behind it that should not have traffic."""
     if wanted == LIVE:
         strangers = [
-            r for r in world.revisions.values() if r.running and r.name not in (state.active, _candidate(state))
+            r
+            for r in world.revisions.values()
+            if r.name not in (state.active, _candidate(state)) and any(p.live for p in r.running)
         ]
         return not strangers
     if wanted.kind == "Only":
@@ -118,18 +129,67 @@ def _ordered(world: World, state: State, shift: Shift) -> Iterator[Action]:
     if shifts and lowers:
         yield write
     left = [r for r in world.revisions.values() if not wanted.get(r.name) and _replicas(r)]
-    for revision in left if settled or shifts else ():
-        if state.outcome_of(revision.name) is not Outcome.PROMOTED:
-            yield CutPods(revision.name, world.spec.rollout.drain_seconds)
-            yield ScaleRevision(revision.name, 0)
+    in_haste = [r for r in left if state.outcome_of(r.name) is not Outcome.PROMOTED]
+    if settled or (shifts and lowers):
+        for revision in in_haste:
+            yield from _empty(world, state, revision)
     for name, count in wanted.items():
         yield from _bring(world, world.revision(name), count)
     if shifts and not lowers:
         yield write
+        for revision in in_haste:
+            yield from _empty(world, state, revision)
     if settled or shifts:
-        yield from (ScaleRevision(r.name, 0) for r in left if state.outcome_of(r.name) is Outcome.PROMOTED)
+        yield from (ScaleRevision(r.name, 0) for r in left if r not in in_haste)
         yield from (ScaleRevision(n, c) for n, c in wanted.items() if 0 < c < _replicas(world.revision(n)))
         yield from (DeleteRevision(name) for name in _forgotten(world, state))
+    yield from _keep(world, state, wanted)
+
+
+def _empty(world: World, state: State, revision: Revision) -> Iterator[Action]:
+    """Pods first (a kubelet never shortens a preStop that has begun), then the scale. Replacements that came after the
+    revision was left never had traffic: they are not cut again, or a scale that fails now and then would never come."""
+    left_at = next((e.at for e in reversed(state.history) if e.revision == revision.name), None)
+    cut = tuple(p.uid for p in revision.running if left_at is None or p.created_at <= left_at)
+    if cut:
+        yield CutPods(revision.name, cut, world.spec.rollout.drain_seconds)
+    yield ScaleRevision(revision.name, 0)
+
+
+def _keep(world: World, state: State, wanted: dict[str, int]) -> Iterator[Action]:
+    """What keeps pods as they should be while nothing about traffic changes: labels, restarts, drains, budgets."""
+    adopting = state.active == ADOPTED_REVISION or (not state.active and not state.history)
+    if relabel := tuple(
+        p.name for p in world.adopted if (not p.labelled or not p.live if adopting else p.labelled and p.live)
+    ):
+        yield LabelPods(relabel, adopting)
+    for name in wanted:
+        revision = world.revision(name)
+        marked = revision.workload.restarted_at if revision.workload else None
+        at = state.restarted_at
+        older = at is not None and any(p.created_at < at.replace(microsecond=0) for p in revision.running)
+        if at and older and (marked is None or marked < at.replace(microsecond=0)):
+            yield RestartRevision(name, at)
+    if pod := _still_held(world, state, wanted):
+        yield ReplacePod(state.active, pod)
+    for revision in world.revisions.values():
+        apart = wanted.get(revision.name, 0) >= 2 and not world.foreign_budget  # of one pod it would block every drain
+        if apart and revision.budget is not Budget.IN_SHAPE:
+            yield EnsureBudget(revision.name)
+        elif not apart and revision.budget is not Budget.ABSENT:
+            yield RemoveBudget(revision.name)
+
+
+def _still_held(world: World, state: State, wanted: dict[str, int]) -> str:
+    """The next pod of the revision left in a soak whose clients stay: replaced one at a time, so that it stays warm."""
+    rollout = state.rollout
+    if rollout is None or rollout.stage is not Stage.SOAKING or rollout.drained_at:
+        return ""
+    since = rollout.stage_started_at
+    left = world.revision(state.active)
+    if world.now - since < world.spec.rollout.connection_drain_timeout or left.ready < wanted.get(state.active, 0):
+        return ""
+    return next((p.uid for p in left.running if p.created_at <= since), "")
 
 
 def _bring(world: World, revision: Revision, count: int) -> Iterator[Action]:

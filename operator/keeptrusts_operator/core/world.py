@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
+from keeptrusts_operator.api.names import Verb
+from keeptrusts_operator.api.policy import BehaviourTest
 
 
 class Verdict(StrEnum):
@@ -34,6 +36,41 @@ class GatewayHealth(StrEnum):
     UNKNOWN = "Unknown"
 
 
+class TestVerdict(StrEnum):
+    """How a behaviour test ended. No answer, 429 and 5xx say nothing about the policy: they are tried again."""
+
+    __test__ = False  # not one of pytest's
+
+    PASSED = "Passed"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What became of one behaviour test; `message` says what was expected and what came, for people."""
+
+    __test__ = False
+
+    name: str
+    verdict: TestVerdict
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class TestReport:
+    """Results of the behaviour tests of one rollout so far; a test that is not in it has not been tried."""
+
+    __test__ = False
+
+    rollout_id: str
+    results: tuple[TestResult, ...] = ()
+
+    def first(self, verdict: TestVerdict) -> TestResult | None:
+        """The first test that ended like this."""
+        return next((r for r in self.results if r.verdict is verdict), None)
+
+
 @dataclass(frozen=True)
 class Pack:
     """Name and version of a policy document, as people call it."""
@@ -53,6 +90,8 @@ class Content:
     policy_hash: str
     pack: Pack | None = None
     warnings: tuple[str, ...] = ()
+    tests: tuple[BehaviourTest, ...] = ()
+    model: str = ""  # that behaviour tests name
     config_map: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     deployment: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -138,6 +177,7 @@ class Pod:
     ready: bool = False
     terminating: bool = False
     evicted: bool = False
+    live: bool = True  # carries the label by which a Service selects active and candidate pods together
     crash: Crash | None = None
     waiting: str = ""  # why it does not start: "ImagePullBackOff: …", "Unschedulable: 0/1 nodes …"
     health: GatewayHealth = GatewayHealth.UNKNOWN
@@ -152,6 +192,15 @@ class Workload:
     drifted: bool = False  # its pod template is not the one we created: somebody edited it
     failure: str = ""  # ReplicaFailure's message: quota, admission
     settled: bool = True  # the Deployment controller has replaced every pod of an older template
+    restarted_at: datetime | None = None  # the mark of a restart in its pod template
+
+
+class Budget(StrEnum):
+    """The PodDisruptionBudget of a revision."""
+
+    ABSENT = "Absent"
+    IN_SHAPE = "InShape"
+    OUTDATED = "Outdated"
 
 
 @dataclass(frozen=True)
@@ -164,6 +213,7 @@ class Revision:
     workload: Workload | None = None
     restorable: bool = True  # the stored rendering is at hand, so that a lost or edited Deployment can be put back
     pods: tuple[Pod, ...] = ()
+    budget: Budget = Budget.ABSENT
 
     @property
     def running(self) -> tuple[Pod, ...]:
@@ -174,6 +224,37 @@ class Revision:
     def ready(self) -> int:
         """Number of pods that take traffic when the Service selects them."""
         return sum(p.ready for p in self.running)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request by annotation. `value` is the annotation as it is: the same value is the same request."""
+
+    value: str
+    id: str = ""  # stamped at admission, where it is
+    by: str = ""
+
+    @property
+    def argument(self) -> str:
+        """The value without what follows a `#`, which only tells two equal requests apart."""
+        return self.value.partition("#")[0].strip()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Requests that the pods of a revision have counted from `since` to now, all of them having been read."""
+
+    requests: float
+    since: datetime
+
+
+@dataclass(frozen=True)
+class AdoptedPod:
+    """A pod of the Deployment that `spec.adoptFrom` names."""
+
+    name: str
+    labelled: bool  # with our labels of the revision `adopted`
+    live: bool
 
 
 @dataclass(frozen=True)
@@ -189,6 +270,14 @@ class World:
     service: Service | ServiceConflict | None
     revisions: Mapping[str, Revision] = field(default_factory=dict)
     verdict: Verdict = Verdict.UNJUDGED
+    uid: str = ""
+    requests: Mapping[Verb, Asked] = field(default_factory=dict)
+    tests: TestReport | None = None
+    flows: Mapping[str, Flow] = field(default_factory=dict)  # by revision; one that is not in it is not known
+    last_answers: Mapping[str, datetime] = field(default_factory=dict)  # by revision: when a counter moved last
+    endpoints: frozenset[str] | None = None  # revisions that EndpointSlices of the Service hold; None: not looked at
+    adopted: tuple[AdoptedPod, ...] = ()
+    foreign_budget: str = ""  # somebody else's PodDisruptionBudget that covers our pods
 
     def revision(self, name: str) -> Revision:
         """The named revision; one of which nothing exists is empty, not an error."""

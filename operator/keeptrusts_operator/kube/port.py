@@ -33,9 +33,12 @@ CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 PODS = Resource("", "v1", "pods", "Pod")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
+BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 POLICIES = Resource(names.GROUP, names.VERSION, names.GATEWAY_POLICY.plural, names.GATEWAY_POLICY.kind)
 GATEWAYS = Resource(names.GROUP, names.VERSION, names.GATEWAY_DEPLOYMENT.plural, names.GATEWAY_DEPLOYMENT.kind)
+INCIDENTS = Resource(names.GROUP, names.VERSION, names.GATEWAY_INCIDENT.plural, names.GATEWAY_INCIDENT.kind)
 
 
 class ApiError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,26 +17,35 @@ from keeptrusts_operator.core.actions import (
     CreateRevision,
     CutPods,
     DeleteRevision,
+    EnsureBudget,
     EnsureService,
+    LabelPods,
+    RecordIncident,
+    RemoveBudget,
+    ReplacePod,
+    RestartRevision,
     RestoreWorkload,
     ScaleRevision,
     ShiftTraffic,
 )
 from keeptrusts_operator.core.world import NOTHING, Service
 from keeptrusts_operator.kube.port import (
+    BUDGETS,
     CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
+    INCIDENTS,
     PODS,
     SERVICES,
     ApiError,
     Conflict,
     Kube,
+    NotFound,
     Obj,
 )
 from keeptrusts_operator.loop import views
 from keeptrusts_operator.loop.observe import Observation
-from keeptrusts_operator.render import children
+from keeptrusts_operator.render import children, incidents
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +57,7 @@ class Receipt:
     """What became of the actions. `lowered_at`: when the API server had taken a write that lowers exposure."""
 
     lowered_at: datetime | None = None
+    unrecorded: bool = False  # an incident could not be written
 
 
 class Actor:
@@ -61,32 +72,49 @@ class Actor:
 
     async def carry_out(self, actions: Iterable[Action]) -> Receipt:
         """All actions but announcements, in order."""
-        lowered_at = None
+        lowered_at, unrecorded = None, False
         for action in actions:
-            if not isinstance(action, Announce):
-                logger.info("%s/%s: %s", self._namespace, self._name, _words(action))
-            match action:
-                case EnsureService():
-                    await self._ensure_service()
-                case ShiftTraffic():
-                    await self._shift(action)
-                    if action.lowering:
-                        lowered_at = self._clock()
-                case CreateRevision():
-                    await self._create(action)
-                case RestoreWorkload():
-                    await self._restore(action)
-                case ScaleRevision():
-                    patch = {"spec": {"replicas": action.replicas}}
-                    await self._kube.merge(DEPLOYMENTS, self._namespace, self._child(action.revision), patch)
-                case CutPods():
-                    await self._cut(action)
-                case DeleteRevision():
-                    await self._kube.delete(DEPLOYMENTS, self._namespace, self._child(action.revision))
-                    await self._kube.delete(CONFIG_MAPS, self._namespace, self._child(action.revision))
-                case Announce():
-                    continue
-        return Receipt(lowered_at)
+            if isinstance(action, Announce):
+                continue
+            logger.info("%s/%s: %s", self._namespace, self._name, _words(action))
+            if isinstance(action, RecordIncident):
+                unrecorded |= not await self._record(action)
+                continue
+            await self._do(action)
+            if isinstance(action, ShiftTraffic) and action.lowering:
+                lowered_at = self._clock()
+        return Receipt(lowered_at, unrecorded)
+
+    async def _do(self, action: Action) -> None:
+        match action:
+            case EnsureService():
+                await self._ensure_service()
+            case ShiftTraffic():
+                await self._shift(action)
+            case CreateRevision():
+                await self._create(action)
+            case RestoreWorkload():
+                await self._restore(action)
+            case ScaleRevision():
+                await self._patch_deployment(action.revision, {"replicas": action.replicas})
+            case RestartRevision():
+                mark = {views.RESTARTED_AT: action.at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+                await self._patch_deployment(action.revision, {"template": {"metadata": {"annotations": mark}}})
+            case CutPods() | ReplacePod():
+                await self._delete_pods(action)
+            case LabelPods():
+                await self._label(action)
+            case EnsureBudget():
+                budget = children.budget(self._seen.gateway, self._seen.world.spec, action.revision)
+                await self._kube.apply(BUDGETS, budget)
+            case RemoveBudget():
+                await self._kube.delete(BUDGETS, self._namespace, self._child(action.revision))
+            case DeleteRevision():
+                await self._kube.delete(DEPLOYMENTS, self._namespace, self._child(action.revision))
+                await self._kube.delete(CONFIG_MAPS, self._namespace, self._child(action.revision))
+
+    async def _patch_deployment(self, revision: str, spec: Obj) -> None:
+        await self._kube.merge(DEPLOYMENTS, self._namespace, self._child(revision), {"spec": spec})
 
     async def announce(self, actions: Iterable[Action]) -> None:
         """Events for people. One that cannot be posted is logged: it delays and fails nothing."""
@@ -158,14 +186,40 @@ class Actor:
         stored["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
         await self._kube.replace(DEPLOYMENTS, stored)
 
-    async def _cut(self, action: CutPods) -> None:
-        pods = self._seen.world.revision(action.revision).running
+    async def _delete_pods(self, action: CutPods | ReplacePod) -> None:
+        """In haste with a short grace, else with the pod's own."""
+        uids = action.pods if isinstance(action, CutPods) else (action.pod,)
+        grace = max(1, action.grace_seconds) if isinstance(action, CutPods) else None
+        pods = [p for p in self._seen.world.revision(action.revision).running if p.uid in uids]
         await asyncio.gather(
-            *(
-                self._kube.delete(PODS, self._namespace, p.name, uid=p.uid, grace_seconds=max(1, action.grace_seconds))
-                for p in pods
-            )
+            *(self._kube.delete(PODS, self._namespace, p.name, uid=p.uid, grace_seconds=grace) for p in pods)
         )
+
+    async def _label(self, action: LabelPods) -> None:
+        labels = {
+            names.LABEL_DEPLOYMENT: self._name,
+            names.LABEL_REVISION: names.ADOPTED_REVISION,
+            names.LABEL_EXPOSURE: names.EXPOSURE_LIVE if action.live else names.EXPOSURE_STANDBY,
+        }
+        for pod in action.pods:
+            try:
+                await self._kube.merge(PODS, self._namespace, pod, {"metadata": {"labels": labels}})
+            except NotFound:
+                continue  # gone meanwhile
+
+    async def _record(self, incident: RecordIncident) -> bool:
+        """Create and fill a GatewayIncident. One that cannot be written delays and fails nothing: it is tried again."""
+        obj = incidents.incident(self._seen.gateway, incident)
+        metadata = obj["metadata"]
+        try:
+            with contextlib.suppress(Conflict):  # it exists
+                await self._kube.create(INCIDENTS, {k: v for k, v in obj.items() if k != "status"})
+            patch = {"status": obj["status"]}
+            await self._kube.merge(INCIDENTS, metadata["namespace"], metadata["name"], patch, subresource="status")
+        except ApiError as error:
+            logger.warning("%s/%s: incident %s: %s", self._namespace, self._name, metadata["name"], error)
+            return False
+        return True
 
     def _event(self, action: Announce) -> Obj:
         return event(self._seen.gateway, action.type, action.reason, action.message, self._clock())

@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -20,6 +19,7 @@ from kubernetes.aio.client import Configuration
 from keeptrusts_operator.api import names
 from keeptrusts_operator.gateways.watch import GatewayWatch
 from keeptrusts_operator.kube.port import Kube
+from keeptrusts_operator.loop.clock import SteadyClock, wall
 from keeptrusts_operator.loop.policies import PolicyReporter
 from keeptrusts_operator.loop.reconcile import Reconciler
 from keeptrusts_operator.loop.runner import Runner
@@ -46,7 +46,7 @@ class App:
         self._kube, self._telemetry = kube, telemetry
         self._runners: dict[tuple[str, str], Runner] = {}
         self._policy_of: dict[tuple[str, str], str] = {}
-        self._policies = PolicyReporter(kube, _clock)
+        self._policies = PolicyReporter(kube, wall)
         self.started = asyncio.Event()
 
     async def run(self, configuration: Configuration, namespaces: tuple[str, ...]) -> None:
@@ -107,7 +107,7 @@ class App:
         """The control loop of one GatewayDeployment, from its first sight to its deletion."""
         key = (namespace, name)
         gateways = GatewayWatch(client, lambda: self._wake(namespace, name))
-        reconciler = Reconciler(self._kube, gateways, namespace, name, _clock)
+        reconciler = Reconciler(self._kube, gateways, namespace, name, SteadyClock())
         runner = self._runners[key] = Runner(reconciler, self._telemetry, namespace, name)
         watching = asyncio.create_task(gateways.run(), name=f"gateways of {namespace}/{name}")
         try:
@@ -164,7 +164,3 @@ def _connection(configuration: Configuration) -> kopf.ConnectionInfo:
         certificate_path=configuration.cert_file,
         private_key_path=configuration.key_file,
     )
-
-
-def _clock() -> datetime:
-    return datetime.now(UTC)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec, parse_deployment
 from keeptrusts_operator.api.errors import InvalidSpec
-from keeptrusts_operator.core.world import Service, ServiceConflict, Unusable, World
-from keeptrusts_operator.gateways.watch import Sample
+from keeptrusts_operator.core.state import State
+from keeptrusts_operator.core.world import Budget, Service, ServiceConflict, Unusable, World
+from keeptrusts_operator.gateways.watch import Heard
 from keeptrusts_operator.kube.port import (
+    BUDGETS,
     CONFIG_MAPS,
     DEPLOYMENTS,
+    ENDPOINT_SLICES,
     PODS,
     SERVICES,
     ApiError,
@@ -25,6 +28,8 @@ from keeptrusts_operator.kube.port import (
 from keeptrusts_operator.loop import views
 from keeptrusts_operator.loop.source import DryRuns, read_desired
 from keeptrusts_operator.render import children
+
+LABEL_SERVICE = "kubernetes.io/service-name"  # on EndpointSlices
 
 
 @dataclass
@@ -52,9 +57,7 @@ class SpecUnusable(Exception):
     """The spec cannot be parsed and no earlier one is known: nothing can be decided, only said."""
 
 
-async def observe(
-    kube: Kube, memory: Memory, gateway: Obj, samples: Mapping[str, Sample], now: datetime
-) -> Observation:
+async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard: Heard, now: datetime) -> Observation:
     """Look at everything that belongs to a GatewayDeployment. Raises ApiError when the look is not whole."""
     metadata = gateway["metadata"]
     name, namespace = metadata["name"], metadata["namespace"]
@@ -66,11 +69,18 @@ async def observe(
             raise SpecUnusable(str(error)) from error
         spec, invalid = memory.last_spec, error
     ours = {names.LABEL_DEPLOYMENT: name}
-    service_object, config_maps, deployments, pods = await asyncio.gather(
-        _service(kube, namespace, name),
-        kube.list(CONFIG_MAPS, namespace, ours),
-        kube.list(DEPLOYMENTS, namespace, ours),
-        kube.list(PODS, namespace, ours),
+    (service_object, config_maps, deployments, pods), (budgets, slices, adopted) = await asyncio.gather(
+        asyncio.gather(
+            _service(kube, namespace, name),
+            kube.list(CONFIG_MAPS, namespace, ours),
+            kube.list(DEPLOYMENTS, namespace, ours),
+            kube.list(PODS, namespace, ours),
+        ),
+        asyncio.gather(
+            kube.list(BUDGETS, namespace),
+            _slices(kube, namespace, name, state),
+            _adopted(kube, namespace, spec),
+        ),
     )
     by_revision = {views.revision_of(o): o for o in deployments}
     maps = {views.revision_of(o): o for o in config_maps}
@@ -81,6 +91,7 @@ async def observe(
     drifted = frozenset(
         [r for r, deployment in by_revision.items() if await _has_drifted(kube, memory, r, deployment, maps.get(r))]
     )
+    own_budgets, foreign = _budgets(budgets, pods, gateway, spec)
     world = World(
         now=now,
         name=name,
@@ -89,9 +100,51 @@ async def observe(
         spec=spec,
         desired=desired,
         service=_service_view(service_object, gateway, spec),
-        revisions=views.revision_views(name, config_maps, deployments, pods, samples, drifted),
+        revisions=views.revision_views(name, config_maps, deployments, pods, heard.samples, drifted, own_budgets),
+        uid=metadata["uid"],
+        requests=views.requests_of(gateway),
+        tests=heard.tests,
+        flows=heard.flows,
+        last_answers=heard.last_answers,
+        endpoints=None if slices is None else views.endpoints_of(slices, pods),
+        adopted=views.adopted_pods(adopted, name),
+        foreign_budget=foreign,
     )
     return Observation(world, gateway, service_object, by_revision, maps, reread)
+
+
+async def _slices(kube: Kube, namespace: str, name: str, state: State) -> Sequence[Obj] | None:
+    """EndpointSlices are read only while it is not known whether a rollback is effective."""
+    if state.rollback is None or state.rollback.issued_at is None or state.rollback.effective_at:
+        return None
+    return await kube.list(ENDPOINT_SLICES, namespace, {LABEL_SERVICE: name})
+
+
+async def _adopted(kube: Kube, namespace: str, spec: GatewayDeploymentSpec) -> Sequence[Obj]:
+    """The pods of the Deployment that is adopted."""
+    if spec.adopt_from is None:
+        return ()
+    try:
+        deployment = await kube.get(DEPLOYMENTS, namespace, spec.adopt_from)
+    except NotFound:
+        return ()
+    selector = deployment["spec"]["selector"]
+    pods = await kube.list(PODS, namespace, selector.get("matchLabels") or {})
+    return [p for p in pods if views.selects(selector, p["metadata"].get("labels") or {})]
+
+
+def _budgets(
+    budgets: Sequence[Obj], pods: Sequence[Obj], gateway: Obj, spec: GatewayDeploymentSpec
+) -> tuple[dict[str, Budget], str]:
+    """Our PodDisruptionBudgets by revision, and the name of somebody else's that covers one of our pods."""
+    own, foreign = {}, ""
+    for budget in budgets:
+        if views.controlled_by(budget, gateway["metadata"]["uid"]):
+            revision = views.revision_of(budget)
+            own[revision] = views.budget_view(budget, children.budget(gateway, spec, revision))
+        elif any(views.selects(budget["spec"].get("selector"), p["metadata"].get("labels") or {}) for p in pods):
+            foreign = budget["metadata"]["name"]
+    return own, foreign
 
 
 async def _service(kube: Kube, namespace: str, name: str) -> Obj | None:

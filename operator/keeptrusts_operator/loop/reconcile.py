@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -11,10 +10,14 @@ from typing import Protocol
 from keeptrusts_operator.api.gateway import GatewaySettings
 from keeptrusts_operator.core.machine import Decision, decide
 from keeptrusts_operator.core.report import status_of
-from keeptrusts_operator.core.state import State, from_status
-from keeptrusts_operator.gateways.watch import Sample, Target
+from keeptrusts_operator.core.state import Stage, State, from_status
+from keeptrusts_operator.core.world import Content
+from keeptrusts_operator.gateways.behaviour import Plan
+from keeptrusts_operator.gateways.pods import Target
+from keeptrusts_operator.gateways.watch import Heard
 from keeptrusts_operator.kube.port import GATEWAYS, ApiError, Conflict, Kube, NotFound, Obj
 from keeptrusts_operator.loop.act import Actor, Receipt
+from keeptrusts_operator.loop.clock import SteadyClock
 from keeptrusts_operator.loop.mergepatch import diff
 from keeptrusts_operator.loop.observe import Memory, Observation, SpecUnusable, observe
 from keeptrusts_operator.loop.source import RECHECK_SECONDS, DryRuns
@@ -28,12 +31,12 @@ WAIT_FOR_PERSON = timedelta(minutes=5)
 class Gateways(Protocol):
     """What is known of the gateways by asking them (`gateways.watch.GatewayWatch`)."""
 
-    def known(self) -> Mapping[str, Sample]:
-        """The newest sample by pod UID."""
+    def heard(self, now: datetime) -> Heard:
+        """Everything that is known now, in the loop's own time."""
         ...
 
-    def aim(self, targets: tuple[Target, ...], settings: GatewaySettings, *, busy: bool) -> None:
-        """Which pods to ask from now on."""
+    def aim(self, targets: tuple[Target, ...], settings: GatewaySettings, plan: Plan | None, *, busy: bool) -> None:
+        """Which pods to ask from now on, and which behaviour tests to run."""
         ...
 
 
@@ -50,9 +53,7 @@ class Reconciler:
     """The control loop of one GatewayDeployment, without its waiting: `once` is called whenever something may have
     changed. It keeps nothing that a restart may not lose."""
 
-    def __init__(
-        self, kube: Kube, gateways: Gateways, namespace: str, name: str, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, kube: Kube, gateways: Gateways, namespace: str, name: str, clock: SteadyClock) -> None:
         self._kube, self._gateways, self._clock = kube, gateways, clock
         self._namespace, self._name = namespace, name
         self._memory = Memory(DryRuns(kube))
@@ -68,20 +69,23 @@ class Reconciler:
                 WAIT_FOR_PERSON
             )  # children go with their owner (garbage collection), or stay by --cascade=orphan
         try:
-            seen = await observe(self._kube, self._memory, gateway, self._gateways.known(), self._now())
             state = from_status(gateway.get("status") or {})
+            if not (state.rollout or state.retry or state.outage):
+                self._clock.settle()
+            now = self._clock.now()
+            seen = await observe(self._kube, self._memory, gateway, state, self._gateways.heard(now), now)
         except (SpecUnusable, ValueError, KeyError) as error:
             await self._say_unusable(gateway, error)
             return Pass(WAIT_FOR_PERSON)
         decision = decide(seen.world, state)
         self._aim(seen, decision.state)
-        actor = Actor(self._kube, seen, self._now)
+        actor = Actor(self._kube, seen, self._clock.now)
         try:
             receipt = await actor.carry_out(decision.actions)
         except Conflict as error:
             logger.info("%s/%s: not as it was seen, looking again: %s", self._namespace, self._name, error)
             return Pass(AGAIN)
-        decision = _with_receipt(decision, receipt)
+        decision = _with_receipt(decision, receipt, state)
         status = status_of(seen.world, decision, gateway.get("status") or {})
         if not await self._write_status(gateway, status):
             return Pass(AGAIN)
@@ -89,12 +93,21 @@ class Reconciler:
         wait = decision.look_again
         if seen.reread:
             wait = min(wait, timedelta(seconds=RECHECK_SECONDS))
-        return Pass(AGAIN if decision.actions else wait, decision, status)
+        return Pass(AGAIN if decision.actions and not receipt.unrecorded else wait, decision, status)
 
     def _aim(self, seen: Observation, state: State) -> None:
-        wanted = [n for n in (state.active, state.rollout.revision if state.rollout else "") if n]
-        targets = tuple(Target(p.uid, p.ip) for name in wanted for p in seen.world.revision(name).running if p.ip)
-        self._gateways.aim(targets, seen.world.spec.gateway, busy=state.rollout is not None)
+        """Ask every pod that may serve or may still answer, and test the candidate when its tests are due."""
+        world, rollout = seen.world, state.rollout
+        left = state.rollback if state.rollback and not state.rollback.last_answer_at else None
+        wanted = (state.active, rollout.revision if rollout else "", left.revision if left else "")
+        targets = tuple(
+            Target(p.uid, p.ip, name, p.created_at.timestamp())
+            for name in dict.fromkeys(n for n in wanted if n)
+            for p in world.revision(name).pods
+            if p.ip
+        )
+        leaving = left is not None and bool(world.revision(left.revision).pods)
+        self._gateways.aim(targets, world.spec.gateway, _plan(seen, state, targets), busy=bool(rollout) or leaving)
 
     async def _write_status(self, gateway: Obj, status: Obj) -> bool:
         """Write what changed, onto the version that was read. False: the object has changed, look again."""
@@ -114,7 +127,7 @@ class Reconciler:
         before = gateway.get("status") or {}
         others = [c for c in before.get("conditions", ()) if c["type"] != "Stalled"]
         old = next((c for c in before.get("conditions", ()) if c["type"] == "Stalled" and c["status"] == "True"), None)
-        since = old["lastTransitionTime"] if old else self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        since = old["lastTransitionTime"] if old else self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         stalled = {
             "type": "Stalled",
             "status": "True",
@@ -130,15 +143,26 @@ class Reconciler:
                 "%s/%s: %s (and status could not be written: %s)", self._namespace, self._name, error, failure
             )
 
-    def _now(self) -> datetime:
-        now = self._clock()
-        return now.replace(microsecond=now.microsecond // 1000 * 1000)  # what status keeps
+
+def _plan(seen: Observation, state: State, targets: tuple[Target, ...]) -> Plan | None:
+    """The behaviour tests that are due: against one ready pod of the candidate, none of which has traffic."""
+    world, rollout = seen.world, state.rollout
+    if rollout is None or rollout.stage is not Stage.TESTING or not isinstance(world.desired, Content):
+        return None
+    ready = {p.uid for p in world.revision(rollout.revision).running if p.ready}
+    pod = next((t for t in targets if t.uid in ready), None)
+    if pod is None or not world.desired.tests or world.desired.revision != rollout.revision:
+        return None
+    return Plan(rollout.id, pod, world.desired.tests, world.desired.model, world.spec.gateway)
 
 
-def _with_receipt(decision: Decision, receipt: Receipt) -> Decision:
-    """The decision with the time at which its rollback was issued."""
-    rollback = decision.state.rollback
-    if receipt.lowered_at is None or rollback is None or rollback.issued_at is not None:
-        return decision
-    state = replace(decision.state, rollback=replace(rollback, issued_at=receipt.lowered_at))
+def _with_receipt(decision: Decision, receipt: Receipt, before: State) -> Decision:
+    """The decision with the time at which its rollback was issued, and without what could not be recorded."""
+    state = decision.state
+    if receipt.lowered_at and state.rollback and state.rollback.issued_at is None:
+        state = replace(state, rollback=replace(state.rollback, issued_at=receipt.lowered_at))
+    if receipt.unrecorded:
+        if state.rollback and before.rollback and state.rollback.detected_at == before.rollback.detected_at:
+            state = replace(state, rollback=replace(state.rollback, incident=before.rollback.incident))
+        state = replace(state, outage=before.outage)
     return replace(decision, state=state)

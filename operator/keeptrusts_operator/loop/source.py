@@ -15,7 +15,7 @@ from keeptrusts_operator.api import names
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
 from keeptrusts_operator.api.errors import InvalidSpec
 from keeptrusts_operator.api.gateway import Profile
-from keeptrusts_operator.api.policy import GatewayPolicySpec, Validation, parse_policy
+from keeptrusts_operator.api.policy import BehaviourTest, Expectation, GatewayPolicySpec, Validation, parse_policy
 from keeptrusts_operator.core.world import Content, Desired, Pack, Unreadable, Unusable
 from keeptrusts_operator.kube.port import (
     CONFIG_MAPS,
@@ -34,6 +34,7 @@ from keeptrusts_operator.policy.result import LintResult
 from keeptrusts_operator.render import children
 from keeptrusts_operator.render.revision import policy_hash_of, revision_of
 
+DEFAULT_MODEL = "gpt-4o-mini"
 RECHECK_SECONDS = 15.0  # a template that was refused may be accepted later: a quota, an admission policy
 
 
@@ -140,7 +141,9 @@ async def read_desired(
         return document, reread
     if document.errors or document.value is None or document.result is None:
         return Unusable("PolicyInvalid", _lint_words(spec.policy_ref, document.errors)), reread
-    content = _content(gateway, spec, policy_object["spec"], document, document.result)
+    if untestable := _untestable(policy, spec):
+        return Unusable("PolicyInvalid", f"GatewayPolicy {spec.policy_ref}: {untestable}"), reread
+    content = _content(gateway, spec, policy_object["spec"], document, document.result, policy.tests)
     if isinstance(content, Content) and not exists(content.revision):
         refusal = await dry_runs.refusal(dict(content.deployment))
         if isinstance(refusal, Unreadable):
@@ -151,7 +154,12 @@ async def read_desired(
 
 
 def _content(
-    gateway: Obj, spec: GatewayDeploymentSpec, policy: Mapping[str, Any], document: Document, result: LintResult
+    gateway: Obj,
+    spec: GatewayDeploymentSpec,
+    policy: Mapping[str, Any],
+    document: Document,
+    result: LintResult,
+    tests: tuple[BehaviourTest, ...],
 ) -> Content | Unusable:
     revision = revision_of(document.value, spec.template, spec.raw_gateway)
     try:
@@ -165,9 +173,37 @@ def _content(
         policy_hash=policy_hash_of(document.value, policy),
         pack=pack,
         warnings=tuple(warnings[:5]),
+        tests=tests,
+        model=_model(document.value),
         config_map=children.config_map(gateway, revision, document.value, deployment, spec.gateway.config_file),
         deployment=deployment,
     )
+
+
+def _untestable(policy: GatewayPolicySpec, spec: GatewayDeploymentSpec) -> str:
+    """The first behaviour test whose outcome could never be seen on this kind of gateway, and why; empty if all can."""
+    decisions, profile = spec.gateway.metrics.decisions, spec.gateway.profile
+    for index, test in enumerate(policy.tests):
+        path = f"spec.tests[{index}]"
+        if not spec.gateway.chat_path:
+            return f"{path} cannot be sent: spec.gateway.chatPath of the GatewayDeployment is empty"
+        if test.expect is Expectation.REDACT and not (decisions and decisions.redacted):
+            return f"{path}.expect Redact cannot be seen: spec.gateway.metrics.decisions.redacted is empty ({profile})"
+        if test.expect is Expectation.ESCALATE and not (decisions and decisions.escalated):
+            return (
+                f"{path}.expect Escalate cannot be seen: spec.gateway.metrics.decisions.escalated is empty ({profile})"
+            )
+        if test.expect is Expectation.BLOCK and not spec.gateway.blocked_status:
+            return f"{path}.expect Block cannot be seen: spec.gateway.blockedStatus is empty"
+    return ""
+
+
+def _model(document: Any) -> str:
+    """The first model that the document's providers name."""
+    providers = document.get("providers") if isinstance(document, Mapping) else None
+    targets = providers.get("targets") if isinstance(providers, Mapping) else None
+    models = [t.get("model") for t in targets or () if isinstance(t, Mapping)]
+    return next((m for m in models if isinstance(m, str) and m), DEFAULT_MODEL)
 
 
 def _missing_environment(spec: GatewayDeploymentSpec, result: LintResult) -> list[str]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from keeptrusts_operator.api import names
+from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.quantities import parse_time
 from keeptrusts_operator.core.world import (
+    AdoptedPod,
+    Asked,
+    Budget,
     Crash,
     GatewayHealth,
     Pod,
@@ -22,6 +27,7 @@ from keeptrusts_operator.kube.port import Obj
 from keeptrusts_operator.render import children
 from keeptrusts_operator.render.revision import content_hash
 
+MAX_VALUE = 1024  # characters of a request that are kept
 STARTING = ("ContainerCreating", "PodInitializing", "CrashLoopBackOff")  # the last is told by the exit that led to it
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # `kubectl rollout restart` may change this and nothing else
 
@@ -51,6 +57,64 @@ def service_view(obj: Obj, gateway: Mapping[str, Any], wanted: Obj, *, adopt: bo
     )
 
 
+def requests_of(gateway: Mapping[str, Any]) -> dict[Verb, Asked]:
+    """What people ask for by annotation."""
+    notes = gateway["metadata"].get("annotations") or {}
+    return {
+        verb: Asked(
+            str(notes[verb.annotation])[:MAX_VALUE],
+            notes.get(verb.request_id_annotation, ""),
+            notes.get(verb.requested_by_annotation, ""),
+        )
+        for verb in Verb
+        if verb.annotation in notes
+    }
+
+
+def endpoints_of(slices: Iterable[Obj], pods: Iterable[Obj]) -> frozenset[str]:
+    """The revisions that new connections to a Service reach, by its EndpointSlices."""
+    revisions = {o["metadata"]["name"]: revision_of(o) for o in pods}
+    reached = set()
+    for endpoint in (e for s in slices for e in s.get("endpoints") or ()):
+        if (endpoint.get("conditions") or {}).get("ready") is not False:
+            reached.add(revisions.get((endpoint.get("targetRef") or {}).get("name", ""), ""))
+    return frozenset(reached - {""})
+
+
+def adopted_pods(pods: Iterable[Obj], owner: str) -> tuple[AdoptedPod, ...]:
+    """The pods of an adopted Deployment, and whether they carry our labels."""
+    out = []
+    for obj in pods:
+        labels = obj["metadata"].get("labels") or {}
+        ours = (labels.get(names.LABEL_DEPLOYMENT), revision_of(obj)) == (owner, names.ADOPTED_REVISION)
+        live = labels.get(names.LABEL_EXPOSURE) == names.EXPOSURE_LIVE
+        if "deletionTimestamp" not in obj["metadata"]:
+            out.append(AdoptedPod(obj["metadata"]["name"], ours, live))
+    return tuple(sorted(out, key=lambda p: p.name))
+
+
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector (`matchLabels`, `matchExpressions`) matches; an empty one matches everything."""
+    if selector is None:
+        return False
+    if any(labels.get(k) != v for k, v in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_holds(e, labels) for e in selector.get("matchExpressions") or ())
+
+
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    value, values = labels.get(expression["key"]), expression.get("values") or ()
+    match expression["operator"]:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
+
+
 def controlled_by(obj: Obj, uid: str) -> bool:
     """Whether the object's controlling owner has this UID."""
     owners = obj["metadata"].get("ownerReferences") or []
@@ -64,6 +128,7 @@ def revision_views(
     pods: Iterable[Obj],
     samples: Mapping[str, Sample],
     drifted: frozenset[str],
+    budgets: Mapping[str, Budget],
 ) -> dict[str, Revision]:
     """Everything that exists of each revision, by its name."""
     maps = {revision_of(o): o for o in config_maps}
@@ -72,7 +137,7 @@ def revision_views(
     for obj in pods:
         by_revision.setdefault(revision_of(obj), []).append(pod_view(obj, samples.get(obj["metadata"]["uid"])))
     views = {}
-    for name in {*maps, *workloads, *by_revision} - {""}:
+    for name in {*maps, *workloads, *by_revision, *budgets} - {""}:
         first = maps.get(name) or workloads.get(name)
         views[name] = Revision(
             name,
@@ -81,6 +146,7 @@ def revision_views(
             restorable=rendering(maps.get(name)) is not None,
             workload=workload_view(workloads[name], drifted=name in drifted) if name in workloads else None,
             pods=tuple(sorted(by_revision.get(name, ()), key=lambda p: p.name)),
+            budget=budgets.get(name, Budget.ABSENT),
         )
     return views
 
@@ -116,8 +182,22 @@ def workload_view(obj: Obj, *, drifted: bool) -> Workload:
         replicas=obj["spec"].get("replicas", 0),
         drifted=drifted,
         failure=failure,
+        restarted_at=_restarted_at(obj),
         settled=seen and status.get("updatedReplicas", 0) == status.get("replicas", 0),
     )
+
+
+def budget_view(obj: Obj, wanted: Obj) -> Budget:
+    """A PodDisruptionBudget of ours; `wanted` is how it should look."""
+    return Budget.IN_SHAPE if _contains(obj, wanted) else Budget.OUTDATED
+
+
+def _restarted_at(deployment: Obj) -> datetime | None:
+    notes = (deployment["spec"]["template"].get("metadata") or {}).get("annotations") or {}
+    try:
+        return datetime.fromisoformat(notes[RESTARTED_AT]).astimezone(UTC)
+    except (KeyError, ValueError):
+        return None
 
 
 def pod_view(obj: Obj, sample: Sample | None) -> Pod:
@@ -134,6 +214,7 @@ def pod_view(obj: Obj, sample: Sample | None) -> Pod:
         ready=conditions.get("Ready", {}).get("status") == "True",
         terminating="deletionTimestamp" in metadata,
         evicted=status.get("phase") == "Failed",
+        live=(metadata.get("labels") or {}).get(names.LABEL_EXPOSURE) == names.EXPOSURE_LIVE,
         crash=_crash(container),
         waiting=_waiting(conditions, container),
         health=sample.health if sample else GatewayHealth.UNKNOWN,

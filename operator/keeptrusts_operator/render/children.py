@@ -106,6 +106,25 @@ def service(gateway: Mapping[str, Any], spec: GatewayDeploymentSpec, selected: M
     }
 
 
+def budget(gateway: Mapping[str, Any], spec: GatewayDeploymentSpec, revision: str) -> Obj:
+    """The PodDisruptionBudget of a revision: one over all of them would let warm pods stand in for serving ones."""
+    name = gateway["metadata"]["name"]
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {
+            "name": child_name(name, revision),
+            "namespace": gateway["metadata"]["namespace"],
+            "labels": labels(name, revision),
+            "ownerReferences": [owner_reference(gateway)],
+        },
+        "spec": {
+            "minAvailable": spec.pod_disruption_budget.min_available.to_json(),
+            "selector": {"matchLabels": {names.LABEL_DEPLOYMENT: name, names.LABEL_REVISION: revision}},
+        },
+    }
+
+
 def config_map(gateway: Mapping[str, Any], revision: str, document: Any, deployment: Obj, config_file: str) -> Obj:
     """The immutable ConfigMap of a revision: the document, and how its Deployment was rendered."""
     name = gateway["metadata"]["name"]

@@ -34,6 +34,7 @@ spec:
     messages: [{role: user, content: "How do I reset my password?"}]
     expect: Block
     errorCode: input_blocked
+    model: gpt-4o
 """)
 
 CONFIG_FROM_POLICY = _parse("""

@@ -68,7 +68,7 @@ def test_defaults_of_the_breaker_and_passthrough() -> None:
 def test_a_full_policy() -> None:
     spec = parse_policy(FULL_POLICY)
     message = Message("user", "How do I reset my password?")
-    assert spec.tests == (BehaviourTest("plain-question", (message,), Expectation.BLOCK, "input_blocked"),)
+    assert spec.tests == (BehaviourTest("plain-question", (message,), Expectation.BLOCK, "input_blocked", "gpt-4o"),)
     assert (spec.expected_block_rate_increase, spec.expected_block_rate_decrease) == (0.015, 0.02)
     assert parse_policy(CONFIG_FROM_POLICY).config_from == ConfigMapKeyRef("support-policy", "support.yaml")
 

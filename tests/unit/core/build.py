@@ -7,22 +7,27 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
+from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.quantities import IntOrPercent
 from keeptrusts_operator.api.rollout import Rollout as RolloutSettings
 from keeptrusts_operator.api.rollout import Soak, Step
-from keeptrusts_operator.core.actions import ShiftTraffic
+from keeptrusts_operator.core.actions import EnsureBudget, RecordIncident, ShiftTraffic
 from keeptrusts_operator.core.machine import Decision, decide
-from keeptrusts_operator.core.state import State
+from keeptrusts_operator.core.state import Stage, State
 from keeptrusts_operator.core.world import (
     NOTHING,
+    Asked,
+    Budget,
     Content,
     Crash,
     Exposure,
+    Flow,
     GatewayHealth,
     Pack,
     Pod,
     Revision,
     Service,
+    TestReport,
     Workload,
     World,
     only,
@@ -82,9 +87,31 @@ class Cluster:
         self.transitions: list[str] = []
         self.exposures: list[Exposure] = []
         self.auto_ready = True
+        self.drains = True  # the revision that was left is seen to serve nothing
+        self.requests: dict[Verb, Asked] = {}
+        self.tests: TestReport | None = None
+        self.incidents: list[RecordIncident] = []
 
     def world(self) -> World:
-        return World(self.now, "kt", "platform", 1, self.spec, self.desired, self.service, dict(self.revisions))
+        rollout = self.state.rollout
+        flows = {}
+        if rollout and rollout.stage is Stage.SOAKING and self.drains:
+            flows = {self.state.active: Flow(0, self.now), rollout.revision: Flow(100, self.now)}
+        return World(
+            now=self.now,
+            name="kt",
+            namespace="platform",
+            generation=1,
+            spec=self.spec,
+            desired=self.desired,
+            service=self.service,
+            revisions=dict(self.revisions),
+            uid="uid-kt",
+            requests=dict(self.requests),
+            tests=self.tests,
+            flows=flows,
+            endpoints=frozenset({self.service.exposure.revision}) if isinstance(self.service, Service) else None,
+        )
 
     def step(self) -> Decision:
         """One pass: decide, and let everything happen."""
@@ -143,6 +170,29 @@ class Cluster:
                 self.revisions[action.revision] = replace(self.revisions[action.revision], pods=())
             case "DeleteRevision":
                 del self.revisions[action.revision]
+            case "EnsureBudget" | "RemoveBudget":
+                budget = Budget.IN_SHAPE if isinstance(action, EnsureBudget) else Budget.ABSENT
+                self.revisions[action.revision] = replace(self.revisions[action.revision], budget=budget)
+            case "ReplacePod":
+                self._replace(action.revision, action.pod)
+            case "RestartRevision":
+                old = self.revisions[action.revision]
+                assert old.workload is not None
+                fresh = tuple(replace(p, created_at=self.now) for p in old.pods)
+                marked = replace(old.workload, restarted_at=action.at)
+                self.revisions[action.revision] = replace(old, workload=marked, pods=fresh)
+            case "RecordIncident":
+                self.incidents.append(action)
+
+    def _replace(self, name: str, uid: str) -> None:
+        old = self.revisions[name]
+        pods = tuple(replace(p, uid=f"{p.uid}-new", created_at=self.now) if p.uid == uid else p for p in old.pods)
+        self.revisions[name] = replace(old, pods=pods)
+
+    def ask(self, verb: Verb, value: str) -> Decision:
+        """Annotate, and let one pass act on it."""
+        self.requests[verb] = Asked(value, f"id-{value}", "ada")
+        return self.step()
 
     def _shift(self, action: ShiftTraffic) -> None:
         version = str(int(self.service.resource_version) + 1)

@@ -24,7 +24,10 @@ from keeptrusts_operator.core.world import (
 )
 from tests.unit.core.build import A, B, C, Cluster, content, crash, pod, revision, seconds
 
-GOOD = ["RolloutStarted", "Prepared", "StepPassed", "StepReady", "StepPassed", "ScaledUp", "Promoted"]
+GOOD = [
+    *("RolloutStarted", "Prepared", "TestsPassed", "StepPassed", "StepReady", "StepPassed"),
+    *("ScaledUp", "Drained", "Promoted"),
+]
 
 
 def in_canary() -> Cluster:
@@ -44,7 +47,7 @@ def test_first_revision_serves_when_all_replicas_are_ready() -> None:
     assert cluster.service.exposure == NOTHING
     cluster.sicken(A, ready=True)
     cluster.run()
-    assert cluster.transitions == ["RolloutStarted", "FirstActivated"]
+    assert cluster.transitions == ["RolloutStarted", "Prepared", "FirstActivated"]
     assert cluster.service.exposure == only(A)
     assert cluster.state.history[-1].baseline == "Unproven"
 

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from keeptrusts_operator.kube.port import Resource, Unavailable
 from tests.demo import objects
 from tests.demo.story import tell
 from tests.sim.change import change_in, outcome
+from tests.sim.faults import Fault, random_faults
 from tests.sim.stage import SimStage
 
 WRITES = 40  # more than any of these changes needs
@@ -60,13 +60,7 @@ async def test_an_idle_gateway_writes_nothing() -> None:
 async def test_an_api_server_that_fails_now_and_then_only_delays() -> None:
     expected = await outcome(await change_in(1, "unhealthy-after:2s"))
     world = await change_in(2, "")
-    rng = random.Random(1)
-
-    def flaky(moment: str, call: str, resource: Resource, name: str) -> None:
-        if rng.random() < 0.3:  # refused before it was done, or its answer was lost
-            raise Unavailable("503", 503)
-
-    world.kube.use(flaky)
+    world.plan = random_faults(random.Random(1), 0.3, (Fault.TIMEOUT, Fault.LOST, Fault.BROKEN, Fault.THROTTLED))
     await world.replace_policy(lambda d: d["pack"].update(version="1.2.0", description="mode=unhealthy-after:2s"))
     await world.run(200)
     assert (await outcome(world))["phase"] == expected["phase"]

@@ -1,0 +1,168 @@
+"""Counters of gateway pods: a Prometheus page read, and differenced per pod and label set.
+
+Nothing that cannot be read for certain counts as anything: a page with a NaN in a counter that matters, an error page
+with status 200 or half a page is `NotMetrics`, and the next page that can be read covers its time as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from keeptrusts_operator.api.gateway import Decisions, MetricsSettings
+
+Labels = frozenset[tuple[str, str]]
+Series = Mapping[Labels, float]
+
+
+class NotMetrics(Exception):
+    """The page says nothing that could be relied on."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The counters of one pod that matter, by label set: decisions, buckets of the latency, errors of providers."""
+
+    decisions: Series
+    latency: Series = field(default_factory=dict)
+    provider_errors: Series = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Increment:
+    """What a pod has counted since it was looked at before. `latency`: upper bound in seconds → cumulative count."""
+
+    requests: float = 0.0
+    blocked: float = 0.0
+    allowed: float = 0.0
+    redacted: float = 0.0
+    escalated: float = 0.0
+    provider_errors: float = 0.0
+    latency: Mapping[float, float] = field(default_factory=dict)
+
+    def __add__(self, other: Increment) -> Increment:
+        bounds = {*self.latency, *other.latency}
+        return Increment(
+            self.requests + other.requests,
+            self.blocked + other.blocked,
+            self.allowed + other.allowed,
+            self.redacted + other.redacted,
+            self.escalated + other.escalated,
+            self.provider_errors + other.provider_errors,
+            {b: self.latency.get(b, 0.0) + other.latency.get(b, 0.0) for b in bounds},
+        )
+
+
+def read_page(text: str, settings: MetricsSettings) -> Page:
+    """The wanted counters of a page in Prometheus' text format. Raises NotMetrics."""
+    wanted = {settings.decisions.counter} if settings.decisions else set()
+    bucket = f"{settings.latency.histogram}_bucket" if settings.latency else ""
+    errors = settings.provider_errors.counter if settings.provider_errors else ""
+    lines = list(_wanted_lines(text, (wanted | {bucket, errors}) - {""}))
+    found: dict[str, dict[Labels, float]] = {}
+    try:
+        for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+            for sample in family.samples:
+                _add(found.setdefault(sample.name, {}), sample.labels, sample.value, sample.name)
+    except (ValueError, KeyError, IndexError) as error:
+        raise NotMetrics(f"a line cannot be read: {error}") from error
+    decisions = found.get(settings.decisions.counter, {}) if settings.decisions else {}
+    return Page(decisions, found.get(bucket, {}), found.get(errors, {}))
+
+
+def _wanted_lines(text: str, names: set[str]) -> Iterator[str]:
+    """Lines of the wanted samples; all others are only looked at as far as to see that this is a page of metrics."""
+    for line in text.splitlines():
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        name = stripped.partition("{")[0].partition(" ")[0]
+        if not name.replace(":", "_").isidentifier():
+            raise NotMetrics(f"not a page of metrics: {stripped[:60]!r}")
+        if name in names:
+            yield stripped
+
+
+def _add(series: dict[Labels, float], labels: Mapping[str, str], value: float, name: str) -> None:
+    key = frozenset(labels.items())
+    if not math.isfinite(value) or value < 0:
+        raise NotMetrics(f"{name} is {value}")
+    if key in series:
+        raise NotMetrics(f"{name} has the same labels twice: {dict(labels)}")
+    series[key] = value
+
+
+class PodCounters:
+    """One pod's counters from page to page.
+
+    `from_zero`: the pod was born after the previous look, so its first page is its increment. Otherwise its first page
+    only says where it stands.
+    """
+
+    def __init__(self, settings: MetricsSettings, *, from_zero: bool) -> None:
+        self._settings = settings
+        self._before: Page | None = Page({}) if from_zero else None
+
+    def feed(self, page: Page) -> Increment:
+        """What has been counted since the last page that could be read; pages that were missed are covered by it."""
+        before, self._before = self._before, page
+        if before is None:
+            return Increment()
+        return _summed(
+            Page(
+                _grown(before.decisions, page.decisions),
+                _grown(before.latency, page.latency),
+                _grown(before.provider_errors, page.provider_errors),
+            ),
+            self._settings,
+        )
+
+
+def lifetime(page: Page, settings: MetricsSettings) -> Increment:
+    """Everything a pod has counted since it was born."""
+    return _summed(page, settings)
+
+
+def by_decision(series: Series, decisions: Decisions) -> dict[str, float]:
+    """Sums over all other labels, by the decision label's value in lower case."""
+    out: dict[str, float] = {}
+    for labels, value in series.items():
+        word = dict(labels).get(decisions.label, "").lower()
+        out[word] = out.get(word, 0.0) + value
+    return out
+
+
+def _grown(before: Series, now: Series) -> dict[Labels, float]:
+    """Growth of each series; after a reset (its process began again) all of it is new."""
+    return {k: v - before.get(k, 0.0) if v >= before.get(k, 0.0) else v for k, v in now.items()}
+
+
+def _summed(page: Page, settings: MetricsSettings) -> Increment:
+    decisions, errors = settings.decisions, settings.provider_errors
+    words = by_decision(page.decisions, decisions) if decisions else {}
+    latency: dict[float, float] = {}
+    for labels, value in page.latency.items():
+        bound = float(dict(labels).get("le", "inf"))
+        latency[bound] = latency.get(bound, 0.0) + value
+    failed = 0.0
+    if errors:
+        words_of_errors = {v.lower() for v in errors.values}
+        failed = sum(
+            v for k, v in page.provider_errors.items() if dict(k).get(errors.label, "").lower() in words_of_errors
+        )
+    return Increment(
+        requests=sum(words.values()),
+        blocked=_sum_of(words, decisions.blocked if decisions else ()),
+        allowed=_sum_of(words, decisions.allowed if decisions else ()),
+        redacted=_sum_of(words, decisions.redacted if decisions else ()),
+        escalated=_sum_of(words, decisions.escalated if decisions else ()),
+        provider_errors=failed,
+        latency=latency,
+    )
+
+
+def _sum_of(words: Mapping[str, float], values: Iterable[str]) -> float:
+    return sum(words.get(v, 0.0) for v in {v.lower() for v in values})

@@ -1,0 +1,232 @@
+"""Bad days: random changes, requests and faults in one world, with the promises checked after every change of an object.
+
+One seed is one run. `live(seed)` raises `Broken` with the readable trace when a promise does not hold.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from keeptrusts_operator.api import names
+from keeptrusts_operator.api.names import Verb
+from keeptrusts_operator.kube.port import DEPLOYMENTS, GATEWAYS, PODS, POLICIES, SERVICES, Obj, Resource
+from tests.demo import objects
+from tests.sim.faults import Fault, no_faults, random_faults
+from tests.sim.node import serves
+from tests.sim.world import SimWorld
+
+GOOD, REFUSED, SICK, CRASHES, UNTESTED = (
+    "",
+    "mode=crash",
+    "mode=unhealthy-after:2s",
+    "mode=crash-after:2s",
+    "tests=fail",
+)
+MODES = (GOOD, GOOD, GOOD, REFUSED, SICK, CRASHES, UNTESTED, "tests=unknown:4s")
+TEST = {"name": "plain", "messages": [{"role": "user", "content": "hello"}], "expect": "Allow"}
+REST_SECONDS = 900.0  # longer than any back-off in the way of a rollout that lasts some 40 s
+SETTLED = ("Stable", "RolledBack", "Rejected")
+
+
+class Broken(AssertionError):
+    """A promise does not hold."""
+
+
+@dataclass(frozen=True)
+class Lived:
+    """What a world went through."""
+
+    rollouts: int
+    faults: int
+    seconds: float
+
+
+class Promises:
+    """Checked at every change of an object; `mine` is True when the operator made it."""
+
+    def __init__(self, world: SimWorld) -> None:
+        self._world = world
+        self._spec: dict[str, Any] = {}
+        self._tripped: dict[str, str] = {}  # rollout → revision that it was taken back from
+        self._deadlines: dict[tuple[str, str, int], str] = {}
+        world.on_change.append(self.check)
+
+    def check(self, resource: Resource, obj: Obj, mine: bool) -> None:
+        if resource is GATEWAYS:
+            self._never_writes_intent(obj, mine)
+            self._deadlines_stand(obj)
+        if resource is SERVICES and mine:
+            self._only_serves_what_may_serve(obj)
+
+    def _never_writes_intent(self, gateway: Obj, mine: bool) -> None:
+        intent = {"spec": gateway["spec"], "annotations": gateway["metadata"].get("annotations")}
+        if mine and self._spec != intent:
+            raise Broken("spec or annotations were written by the operator")
+        self._spec = dict(intent)
+
+    def _deadlines_stand(self, gateway: Obj) -> None:
+        rollout = gateway.get("status", {}).get("rollout")
+        if not rollout or "deadline" not in rollout:
+            return
+        key = (rollout["id"], rollout["stage"], rollout.get("step", {}).get("index", 0))
+        if self._deadlines.setdefault(key, rollout["deadline"]) != rollout["deadline"]:
+            raise Broken(f"the deadline of {key} moved")
+
+    def _only_serves_what_may_serve(self, service: Obj) -> None:
+        selector, notes = service["spec"]["selector"], service["metadata"].get("annotations") or {}
+        reached = self._reached(selector)
+        for revision in {p["metadata"]["labels"][names.LABEL_REVISION] for p in reached}:
+            document = self._description(revision)
+            if REFUSED in document.split() or UNTESTED in document.split():
+                raise Broken(f"{revision} ({document}) may never serve")
+        rollout = notes.get(names.ANNOTATION_ROLLOUT_ID, "")
+        left = self._tripped.get(rollout, "")
+        if left and (selector.get(names.LABEL_REVISION) in (None, left)):
+            raise Broken(f"{left} was taken back in rollout {rollout} and is exposed again in it")
+        if notes.get(names.ANNOTATION_TRIPPED_REVISION):
+            self._tripped[rollout] = notes[names.ANNOTATION_TRIPPED_REVISION]
+        if selector.get(names.LABEL_REVISION) not in (None, "none") and not any(serves(p) for p in reached):
+            raise Broken("the Service was pointed at no ready pod")
+
+    def _reached(self, selector: dict[str, str]) -> list[Obj]:
+        pods = self._world.kube.all(PODS, self._world.namespace, {})
+        return [p for p in pods if selector.items() <= p["metadata"]["labels"].items()]
+
+    def _description(self, revision: str) -> str:
+        for pod in self._world.kube.all(PODS, self._world.namespace, {names.LABEL_REVISION: revision}):
+            return self._world.node.containers[pod["metadata"]["uid"]].description
+        return ""
+
+
+async def live(seed: int, changes: int = 4, fault_rate: float = 0.03) -> Lived:
+    """A world with some changes and requests at random moments, and faults at random calls; then a quiet time in which
+    everything must come to rest, be idempotent, take a good change, and end with its object."""
+    world, rng = SimWorld(seed, "demo"), random.Random(f"people of {seed}")
+    Promises(world)
+    try:
+        return await _live(world, rng, changes, fault_rate)
+    except Broken as broken:
+        raise Broken(f"seed {seed}: {broken}\n" + "\n".join(world.trace[-120:])) from broken
+    except Exception as error:
+        raise Broken(f"seed {seed}: {type(error).__name__}: {error}\n" + "\n".join(world.trace[-120:])) from error
+
+
+async def _live(world: SimWorld, rng: random.Random, changes: int, fault_rate: float) -> Lived:
+    gateway = objects.deployment(objects.STANDIN)
+    gateway["spec"]["replicas"] = rng.choice((1, 2, 3, 5))
+    gateway["spec"]["rollout"]["maxShare"] = "60%"
+    policy = objects.policy(objects.STANDIN)
+    policy["spec"]["tests"] = [TEST] if rng.random() < 0.7 else []
+    await world.kube.create(POLICIES, policy)
+    await world.kube.create(GATEWAYS, gateway)
+    await world.run(30)
+    faults = tuple(f for f in Fault if rng.random() < 0.7)
+    world.plan = random_faults(rng, fault_rate, faults)
+    world.wake_loss = rng.choice((0.0, 0.3, 1.0))
+    for number in range(changes):
+        await _change(world, rng, number)
+        await world.run(rng.uniform(1, 60))
+        await _meddle(world, rng)
+    world.plan, world.wake_loss = no_faults, 0.0
+    await _rest(world)
+    await _good_end(world, changes)
+    count = sum("== RolloutStarted" in line for line in world.trace)
+    await _deleted(world)
+    return Lived(count, sum("!!" in line for line in world.trace), world.at)
+
+
+async def _change(world: SimWorld, rng: random.Random, number: int) -> None:
+    mode = rng.choice(MODES)
+    world.say(f"-- a person changes the policy: {mode or 'good'}")
+    policy = next(iter(world.kube.all(POLICIES, world.namespace, {})))
+    policy = {
+        **policy,
+        "spec": {**policy["spec"], "tests": [TEST] if mode.startswith("tests") else policy["spec"]["tests"]},
+    }
+    config = {**policy["spec"]["config"]}
+    config["pack"] = {**config["pack"], "version": f"2.{number}.{rng.randrange(3)}", "description": mode}
+    await world.kube.replace(POLICIES, {**policy, "spec": {**policy["spec"], "config": config}})
+
+
+async def _meddle(world: SimWorld, rng: random.Random) -> None:
+    """What people and clusters do at the worst moment."""
+    status = await world.status()
+    deed = rng.choice(("nothing", "nothing", "ask", "ask", "scale", "clock", "evict", "edit"))
+    world.say(f"-- {deed}")
+    if deed == "ask":
+        verb = rng.choice((Verb.ROLLBACK, Verb.PROMOTE, Verb.PAUSE, Verb.PAUSE, Verb.RETRY, Verb.RESTART))
+        values = [
+            "previous",
+            "true",
+            "false",
+            "nonsense",
+            status.get("activeRevision", ""),
+            status.get("candidateRevision", ""),
+        ]
+        value = f"{rng.choice(values)}#{rng.randrange(10**6)}"
+        patch = {"metadata": {"annotations": {verb.annotation: value}}}
+        await world.kube.merge(GATEWAYS, world.namespace, world.name, patch)
+    elif deed == "scale":
+        patch = {"spec": {"replicas": rng.choice((1, 2, 4, 6))}}
+        await world.kube.merge(GATEWAYS, world.namespace, world.name, patch)
+    elif deed == "clock":
+        world.clock_error = rng.choice((-3600.0, 3600.0, 0.0))
+    elif deed == "evict":
+        pods = list(world.kube.all(PODS, world.namespace, {}))
+        if pods:
+            await world.kube.delete(PODS, world.namespace, rng.choice(pods)["metadata"]["name"])
+    elif deed == "edit":
+        deployments = list(world.kube.all(DEPLOYMENTS, world.namespace, {}))
+        name = rng.choice(deployments)["metadata"]["name"]
+        await world.kube.merge(DEPLOYMENTS, world.namespace, name, {"spec": {"replicas": rng.choice((0, 1, 7))}})
+
+
+async def _rest(world: SimWorld) -> None:
+    """Faults are over: everything comes to rest, and one more pass writes nothing."""
+    resume = {"metadata": {"annotations": {Verb.PAUSE.annotation: "false#end"}}}
+    await world.kube.merge(GATEWAYS, world.namespace, world.name, resume)
+    await world.run(REST_SECONDS)
+    status = await world.status()
+    if status.get("phase") not in SETTLED:
+        raise Broken(f"no rest: {status.get('phase')}: {status.get('message')}")
+    before = list(world.kube.writes)
+    await world.run(600)
+    if world.kube.writes != before:
+        raise Broken(f"a world at rest is written to: {world.kube.writes[len(before) :][:5]}")
+
+
+async def _good_end(world: SimWorld, changes: int) -> None:
+    """Whatever happened before: a good change is promoted, and its children are those of a fresh world."""
+
+    def change(document: Obj) -> None:
+        document["pack"].update(version="9.0.0", description="")
+
+    await world.kube.merge(GATEWAYS, world.namespace, world.name, {"spec": {"replicas": 2}})
+    await world.replace_policy(change)
+    await world.run(REST_SECONDS)
+    status = await world.status()
+    if status.get("phase") != "Stable" or status.get("desiredRevision") != status.get("activeRevision"):
+        raise Broken(f"a good change does not end Stable: {status.get('phase')}: {status.get('message')}")
+    active = status["activeRevision"]
+    service = await world.kube.get(SERVICES, world.namespace, world.name)
+    wanted = {names.LABEL_DEPLOYMENT: world.name, names.LABEL_REVISION: active}
+    if service["spec"]["selector"] != wanted:
+        raise Broken(f"the Service selects {service['spec']['selector']}")
+    deployments = await world.kube.list(DEPLOYMENTS, world.namespace)
+    running = {d["metadata"]["name"]: d["spec"]["replicas"] for d in deployments if d["spec"]["replicas"]}
+    if running != {f"{world.name}-{active}": 2}:
+        raise Broken(f"these Deployments run: {running}")
+    pods = [p for p in world.kube.all(PODS, world.namespace, {}) if serves(p)]
+    if len(pods) != 2:
+        raise Broken(f"{len(pods)} pods serve")
+
+
+async def _deleted(world: SimWorld) -> None:
+    """Deletion ends; nothing of ours is left but evidence."""
+    await world.kube.delete(GATEWAYS, world.namespace, world.name)
+    await world.run(120)
+    left = [k for k in world.kube.stored() if k[0] not in ("gatewaypolicies", "gatewayincidents", "events")]
+    if left:
+        raise Broken(f"left behind: {left}")
