@@ -149,7 +149,7 @@ class SimKube:
             self.writes.append(f"delete {resource.plural}/{name}")
         self.hook("after", "delete", resource, name)
 
-    def stored(self) -> list[Key]:
+    def stored(self) -> Sequence[Key]:
         """Everything that exists: kind, namespace and name."""
         return list(self._objects)
 

@@ -76,7 +76,7 @@ class Promises:
 
     def _only_serves_what_may_serve(self, service: Obj) -> None:
         selector, notes = service["spec"]["selector"], service["metadata"].get("annotations") or {}
-        reached = self._reached(selector)
+        reached = [p for p in self._reached(selector) if serves(p)]
         for revision in {p["metadata"]["labels"][names.LABEL_REVISION] for p in reached}:
             document = self._description(revision)
             if REFUSED in document.split() or UNTESTED in document.split():
@@ -87,7 +87,7 @@ class Promises:
             raise Broken(f"{left} was taken back in rollout {rollout} and is exposed again in it")
         if notes.get(names.ANNOTATION_TRIPPED_REVISION):
             self._tripped[rollout] = notes[names.ANNOTATION_TRIPPED_REVISION]
-        if selector.get(names.LABEL_REVISION) not in (None, "none") and not any(serves(p) for p in reached):
+        if selector.get(names.LABEL_REVISION) not in (None, "none") and not reached and not self._world.past.just_used:
             raise Broken("the Service was pointed at no ready pod")
 
     def _reached(self, selector: dict[str, str]) -> list[Obj]:
@@ -169,8 +169,8 @@ async def _meddle(world: SimWorld, rng: random.Random) -> None:
         patch = {"metadata": {"annotations": {verb.annotation: value}}}
         await world.kube.merge(GATEWAYS, world.namespace, world.name, patch)
     elif deed == "scale":
-        patch = {"spec": {"replicas": rng.choice((1, 2, 4, 6))}}
-        await world.kube.merge(GATEWAYS, world.namespace, world.name, patch)
+        replicas = {"spec": {"replicas": rng.choice((1, 2, 4, 6))}}
+        await world.kube.merge(GATEWAYS, world.namespace, world.name, replicas)
     elif deed == "clock":
         world.clock_error = rng.choice((-3600.0, 3600.0, 0.0))
     elif deed == "evict":

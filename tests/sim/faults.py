@@ -101,6 +101,7 @@ class Past:
 
     def __init__(self, api: SimKube, clock: Callable[[], float], lag: float = 2.0) -> None:
         self._api, self._clock, self._lag = api, clock, lag
+        self._used_at = float("-inf")
         self._versions: dict[tuple[str, str, str], list[tuple[float, Obj]]] = {}
 
     def remember(self, resource: Resource, obj: Obj) -> None:
@@ -111,7 +112,13 @@ class Past:
         while len(versions) > 1 and versions[1][0] <= self._clock() - self._lag:
             versions.pop(0)
 
+    @property
+    def just_used(self) -> bool:
+        """Whether what the operator knows may still come from here."""
+        return self._clock() - self._used_at <= self._lag
+
     def _then(self, resource: Resource, obj: Obj) -> Obj:
+        self._used_at = self._clock()
         versions = self._versions.get((resource.plural, obj["metadata"]["namespace"], obj["metadata"]["name"]), [])
         return copy.deepcopy(versions[0][1] if versions else obj)
 
@@ -187,7 +194,7 @@ class FaultyKube:
             raise ERRORS[fault](str(call))
         if fault is Fault.CRASH_BEFORE:
             raise Crash(str(call))
-        if fault is Fault.STALE:
+        if fault is Fault.STALE and call.verb in ("get", "list"):
             return await do(cast("Kube", self.past))
         if fault is Fault.FREEZE and self.thawed:
             await self.thawed()

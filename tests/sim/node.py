@@ -193,7 +193,7 @@ class Node:
         if container.crashed_at is not None:
             self._crash(container, status, now, at)
         else:
-            self._run(container, status, at)
+            self._run(container, status, now, at)
         if status != pod["status"]:
             pod["status"] = status
             self._kube.touch(PODS, pod)
@@ -223,9 +223,10 @@ class Node:
             state = {"terminated": last}
         told = {"name": names.GATEWAY_CONTAINER, "restartCount": container.restarts, "state": state}
         status["containerStatuses"] = [{**told, "lastState": {"terminated": last}}]
-        status["conditions"] = [{"type": "Ready", "status": "False"}]
+        since = format_time(now.replace(microsecond=0))
+        status["conditions"] = [{"type": "Ready", "status": "False", "lastTransitionTime": since}]
 
-    def _run(self, container: Container, status: Obj, at: float) -> None:
+    def _run(self, container: Container, status: Obj, now: datetime, at: float) -> None:
         after = _after(container, "unhealthy-after")
         if after is not None and at >= after and container.unhealthy_since is None:
             container.unhealthy_since = after
@@ -234,7 +235,10 @@ class Node:
             bad_since and at >= min(bad_since) + PROBES_TO_FAIL
         )
         status["phase"] = "Running"
-        status["conditions"] = [{"type": "Ready", "status": "True" if ready else "False"}]
+        said = "True" if ready else "False"
+        before = next((c for c in status["conditions"] if c["status"] == said), None)
+        since = before["lastTransitionTime"] if before else format_time(now.replace(microsecond=0))
+        status["conditions"] = [{"type": "Ready", "status": said, "lastTransitionTime": since}]
 
     def _pods_of(self, deployment: Obj) -> list[Obj]:
         uid = deployment["metadata"]["uid"]

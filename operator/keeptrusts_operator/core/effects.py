@@ -212,7 +212,7 @@ def enter(
         stage_started_at=look.now,
         step=step,
         step_started_at=look.now if started else None,
-        ready_at=look.now if started or stage is Stage.SOAKING else look.rollout.ready_at,
+        ready_at=look.ready_since if started or stage is Stage.SOAKING else look.rollout.ready_at,
         deadline=look.now + deadline if deadline is not None else None,
         held_reason="",
         held_since=None,
@@ -238,7 +238,7 @@ def next_step(look: Look) -> Effect:
 
 def step_ready(look: Look) -> Effect:
     """The step's clock starts."""
-    rollout = replace(look.rollout, step_started_at=look.now, ready_at=look.now, deadline=None)
+    rollout = replace(look.rollout, step_started_at=look.now, ready_at=look.ready_since, deadline=None)
     return replace(look.state, rollout=rollout), None
 
 

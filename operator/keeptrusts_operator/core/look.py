@@ -70,6 +70,12 @@ class Look:
             self.candidate.workload is not None and self.candidate.workload.settled
         )
 
+    @property
+    def ready_since(self) -> datetime:
+        """When the last of the candidate's pods became ready, by the cluster's clock: pods are compared with nothing
+        else, since the operator's own clock may be off."""
+        return max((p.ready_since for p in self.candidate.running if p.ready_since), default=self.now)
+
     @cached_property
     def steps(self) -> tuple[PlannedStep, ...]:
         return plan(self.world.spec.rollout.steps, target.serving_replicas(self.world, self.state))
@@ -137,7 +143,7 @@ class Look:
         """The revision that was left in the soak serves next to nothing: measured, or all of its pods are new."""
         since, left = self.rollout.stage_started_at, self.active
         pods = [p for p in left.pods if not p.evicted]
-        if all(p.created_at > since and not p.terminating for p in pods):
+        if all(p.created_at > (self.rollout.ready_at or since) and not p.terminating for p in pods):
             return True
         flows = [self.world.flows.get(r) for r in (self.state.active, self.rollout.revision)]
         if any(f is None or f.since < since for f in flows):
@@ -177,7 +183,7 @@ class Look:
         """The candidate is worse off than the active revision, which can take the traffic."""
         if self.trouble is None or not self.active.ready:
             return False
-        both = judge.trouble(self.active, self.rollout.started_at)
+        both = judge.trouble(self.active, self.rollout.ready_at or self.rollout.started_at)
         return both is None or both.share < self.trouble.share
 
     @cached_property

@@ -328,6 +328,8 @@ def _shift(look: Look, after: State) -> target.Shift:
     ended = after.history[-1] if len(after.history) > len(look.state.history) else None
     if ended and ended.outcome is Outcome.ROLLED_BACK and after.rollback:
         return target.Shift(rollout.id, f"{ended.reason}: {after.rollback.message}"[:1000], ended.revision)
+    if ended and ended.outcome is Outcome.PROMOTED:
+        return target.Shift(f"{rollout.id}-promoted", ended.outcome.value, seals=True)
     return target.Shift(rollout.id, ended.outcome.value if ended else rollout.stage.value)
 
 

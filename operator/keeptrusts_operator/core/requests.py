@@ -243,7 +243,8 @@ def _release(look: Look, verb: Verb, value: str) -> Handled:
 
 
 def _restart(look: Look, verb: Verb, value: str) -> Handled:
-    return replace(look.state, restarted_at=look.now), "pods that run now are replaced one by one"
+    running = tuple(n for n in (look.state.active, look.state.rollout.revision if look.state.rollout else "") if n)
+    return replace(look.state, restarted_at=look.now, restarting=running), "pods that run now are replaced one by one"
 
 
 _HANDLERS: Mapping[Does, Callable[[Look, Verb, str], Handled]] = {

@@ -157,7 +157,8 @@ class State:
     quarantined: tuple[Quarantine, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
     paused: bool = False  # by request; a level, whatever becomes of the annotation
-    restarted_at: datetime | None = None  # by request: pods that are older are replaced
+    restarted_at: datetime | None = None  # by request
+    restarting: tuple[str, ...] = ()  # the revisions that ran then
     requests: tuple[Request, ...] = ()  # the newest of each verb
     outage: Outage | None = None
 
@@ -203,6 +204,7 @@ def from_status(status: Mapping[str, Any]) -> State:
         history=tuple(_history_from(h) for h in status.get("history", ())),
         paused=bool(status.get("paused", False)),
         restarted_at=_time(status.get("restartedAt")),
+        restarting=tuple(status.get("restarting", ())),
         requests=tuple(_request_from(r) for r in status.get("requests", ())),
         outage=Outage(parse_time(outage["startedAt"]), outage.get("incident", "")) if outage else None,
     )
@@ -217,6 +219,7 @@ def to_status(state: State) -> dict[str, Any]:
         "lastGoodRevision": state.last_good,
         "paused": state.paused or None,
         "restartedAt": _time_out(state.restarted_at),
+        "restarting": list(state.restarting),
         "quarantined": [_quarantine_out(q) for q in state.quarantined[-QUARANTINE_LIMIT:]],
         "history": [_history_out(h) for h in state.history[-HISTORY_LIMIT:]],
         "requests": [_request_out(r) for r in state.requests],

@@ -47,6 +47,9 @@ class Shift:
     rollout_id: str
     reason: str
     tripped_revision: str = ""
+    seals: bool = (
+        False  # the rollout is over for good: a rollback of it that was issued before and comes late must fail
+    )
 
 
 def serving_replicas(world: World, state: State) -> int:
@@ -132,13 +135,15 @@ def _ordered(world: World, state: State, shift: Shift) -> Iterator[Action]:
     in_haste = [r for r in left if state.outcome_of(r.name) is not Outcome.PROMOTED]
     if settled or (shifts and lowers):
         for revision in in_haste:
-            yield from _empty(world, state, revision)
+            yield from _empty(world, revision)
     for name, count in wanted.items():
         yield from _bring(world, world.revision(name), count)
     if shifts and not lowers:
         yield write
         for revision in in_haste:
-            yield from _empty(world, state, revision)
+            yield from _empty(world, revision)
+    if settled and shift.seals:
+        yield write
     if settled or shifts:
         yield from (ScaleRevision(r.name, 0) for r in left if r not in in_haste)
         yield from (ScaleRevision(n, c) for n, c in wanted.items() if 0 < c < _replicas(world.revision(n)))
@@ -146,13 +151,10 @@ def _ordered(world: World, state: State, shift: Shift) -> Iterator[Action]:
     yield from _keep(world, state, wanted)
 
 
-def _empty(world: World, state: State, revision: Revision) -> Iterator[Action]:
-    """Pods first (a kubelet never shortens a preStop that has begun), then the scale. Replacements that came after the
-    revision was left never had traffic: they are not cut again, or a scale that fails now and then would never come."""
-    left_at = next((e.at for e in reversed(state.history) if e.revision == revision.name), None)
-    cut = tuple(p.uid for p in revision.running if left_at is None or p.created_at <= left_at)
-    if cut:
-        yield CutPods(revision.name, cut, world.spec.rollout.drain_seconds)
+def _empty(world: World, revision: Revision) -> Iterator[Action]:
+    """Pods first: a kubelet never shortens a preStop that has begun. Then the scale."""
+    if pods := tuple(p.uid for p in revision.running):
+        yield CutPods(revision.name, pods, world.spec.rollout.drain_seconds)
     yield ScaleRevision(revision.name, 0)
 
 
@@ -167,8 +169,7 @@ def _keep(world: World, state: State, wanted: dict[str, int]) -> Iterator[Action
         revision = world.revision(name)
         marked = revision.workload.restarted_at if revision.workload else None
         at = state.restarted_at
-        older = at is not None and any(p.created_at < at.replace(microsecond=0) for p in revision.running)
-        if at and older and (marked is None or marked < at.replace(microsecond=0)):
+        if at and name in state.restarting and revision.workload and marked != at.replace(microsecond=0):
             yield RestartRevision(name, at)
     if pod := _still_held(world, state, wanted):
         yield ReplacePod(state.active, pod)
@@ -189,7 +190,7 @@ def _still_held(world: World, state: State, wanted: dict[str, int]) -> str:
     left = world.revision(state.active)
     if world.now - since < world.spec.rollout.connection_drain_timeout or left.ready < wanted.get(state.active, 0):
         return ""
-    return next((p.uid for p in left.running if p.created_at <= since), "")
+    return next((p.uid for p in left.running if p.created_at <= (rollout.ready_at or since)), "")
 
 
 def _bring(world: World, revision: Revision, count: int) -> Iterator[Action]:

@@ -175,6 +175,7 @@ class Pod:
     created_at: datetime
     ip: str = ""
     ready: bool = False
+    ready_since: datetime | None = None  # by the cluster's clock, as all times of a pod
     terminating: bool = False
     evicted: bool = False
     live: bool = True  # carries the label by which a Service selects active and candidate pods together

@@ -212,6 +212,7 @@ def pod_view(obj: Obj, sample: Sample | None) -> Pod:
         created_at=parse_time(metadata["creationTimestamp"]),
         ip=status.get("podIP", ""),
         ready=conditions.get("Ready", {}).get("status") == "True",
+        ready_since=_ready_since(conditions.get("Ready", {})),
         terminating="deletionTimestamp" in metadata,
         evicted=status.get("phase") == "Failed",
         live=(metadata.get("labels") or {}).get(names.LABEL_EXPOSURE) == names.EXPOSURE_LIVE,
@@ -220,6 +221,12 @@ def pod_view(obj: Obj, sample: Sample | None) -> Pod:
         health=sample.health if sample else GatewayHealth.UNKNOWN,
         loaded=sample.loaded if sample else None,
     )
+
+
+def _ready_since(condition: Mapping[str, Any]) -> datetime | None:
+    if condition.get("status") != "True" or not condition.get("lastTransitionTime"):
+        return None
+    return parse_time(condition["lastTransitionTime"])
 
 
 def _crash(container: Mapping[str, Any]) -> Crash | None:

@@ -195,9 +195,11 @@ class Cluster:
         return self.step()
 
     def _shift(self, action: ShiftTraffic) -> None:
+        moved = action.exposure != self.service.exposure
         version = str(int(self.service.resource_version) + 1)
         self.service = Service(version, action.exposure, action.rollout_id, action.reason, action.tripped_revision)
-        self.exposures.append(action.exposure)
+        if moved:
+            self.exposures.append(action.exposure)
 
     def _scale(self, name: str, replicas: int) -> None:
         old = self.revisions.get(name) or Revision(name, created_at=self.now)

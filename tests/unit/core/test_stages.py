@@ -221,17 +221,15 @@ def test_an_outage_is_an_incident_after_half_a_minute(lasts: int, incidents: lis
     assert cluster.state.outage is None
 
 
-def test_replacements_that_come_after_a_rollback_are_only_scaled_away() -> None:
+def test_a_promotion_seals_the_rollout_before_the_old_pods_go() -> None:
+    """A rollback that another process issued before, and that comes late, must not reach pods that are gone."""
     cluster = Cluster(content(A))
     cluster.stable_on(A)
     cluster.desired = content(B)
-    cluster.run()
-    cluster.now += seconds(1)
-    cluster.sicken(B, ready=False, created_at=cluster.now - seconds(100))
-    decision = decide(cluster.world(), cluster.state)
-    after = replace(cluster.world(), now=cluster.now + seconds(2))
-    fresh = tuple(replace(p, created_at=after.now) for p in cluster.revisions[B].pods)
-    fresh_world = replace(after, revisions={**after.revisions, B: replace(cluster.revisions[B], pods=fresh)})
-    names = [type(a).__name__ for a in decide(fresh_world, decision.state).actions]
-    assert "CutPods" not in names
-    assert "ScaleRevision" in names
+    cluster.pass_time(35)
+    assert cluster.state.rollout is not None
+    rollout = cluster.state.rollout.id
+    cluster.pass_time(200)
+    assert cluster.state.active == B
+    assert cluster.service.rollout_id == f"{rollout}-promoted"
+    assert cluster.service.exposure == only(B)

@@ -60,7 +60,7 @@ async def test_an_idle_gateway_writes_nothing() -> None:
 async def test_an_api_server_that_fails_now_and_then_only_delays() -> None:
     expected = await outcome(await change_in(1, "unhealthy-after:2s"))
     world = await change_in(2, "")
-    world.plan = random_faults(random.Random(1), 0.3, (Fault.TIMEOUT, Fault.LOST, Fault.BROKEN, Fault.THROTTLED))
+    world.plan = random_faults(random.Random(1), 0.1, (Fault.TIMEOUT, Fault.LOST, Fault.BROKEN, Fault.THROTTLED))
     await world.replace_policy(lambda d: d["pack"].update(version="1.2.0", description="mode=unhealthy-after:2s"))
     await world.run(200)
     assert (await outcome(world))["phase"] == expected["phase"]
