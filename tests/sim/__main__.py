@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
+from tests.sim.campaign import live
 from tests.sim.change import change_in
 
 
@@ -16,7 +17,11 @@ def main() -> None:
     )
     parser.add_argument("--crash-at", type=int, default=0, help="kill the operator at its n-th write")
     parser.add_argument("--before", action="store_true", help="… before the write reaches the API server, not after it")
+    parser.add_argument("--world", type=int, help="instead: one day of the campaign, by its seed")
     arguments = parser.parse_args()
+    if arguments.world is not None:
+        print("\n".join(asyncio.run(live(arguments.world)).trace))
+        return
     when = "before" if arguments.before else "after"
     world = asyncio.run(change_in(arguments.seed, arguments.mode, arguments.crash_at, when))
     print("\n".join(world.trace))

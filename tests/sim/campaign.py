@@ -38,6 +38,7 @@ class Broken(AssertionError):
 class Lived:
     """What a world went through."""
 
+    trace: tuple[str, ...]
     rollouts: int
     faults: int
     seconds: float
@@ -103,14 +104,12 @@ class Promises:
 async def live(seed: int, changes: int = 4, fault_rate: float = 0.03) -> Lived:
     """A world with some changes and requests at random moments, and faults at random calls; then a quiet time in which
     everything must come to rest, be idempotent, take a good change, and end with its object."""
-    world, rng = SimWorld(seed, "demo"), random.Random(f"people of {seed}")
+    world = SimWorld(seed, "demo")
     Promises(world)
     try:
-        return await _live(world, rng, changes, fault_rate)
-    except Broken as broken:
-        raise Broken(f"seed {seed}: {broken}\n" + "\n".join(world.trace[-120:])) from broken
+        return await _live(world, random.Random(f"people of {seed}"), changes, fault_rate)
     except Exception as error:
-        raise Broken(f"seed {seed}: {type(error).__name__}: {error}\n" + "\n".join(world.trace[-120:])) from error
+        raise Broken(f"seed {seed}: {type(error).__name__}: {error}\n" + "\n".join(world.trace)) from error
 
 
 async def _live(world: SimWorld, rng: random.Random, changes: int, fault_rate: float) -> Lived:
@@ -134,7 +133,7 @@ async def _live(world: SimWorld, rng: random.Random, changes: int, fault_rate: f
     await _good_end(world, changes)
     count = sum("== RolloutStarted" in line for line in world.trace)
     await _deleted(world)
-    return Lived(count, sum("!!" in line for line in world.trace), world.at)
+    return Lived(tuple(world.trace), count, sum("!!" in line for line in world.trace), world.at)
 
 
 async def _change(world: SimWorld, rng: random.Random, number: int) -> None:
