@@ -6,7 +6,7 @@ import argparse
 import asyncio
 
 from tests.sim.campaign import live
-from tests.sim.change import change_in
+from tests.sim.change import THEN, change_in
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument(
         "--mode", default="", help="what the changed gateways do: crash, unhealthy-after:2s, crash-after:2s …"
     )
+    parser.add_argument("--then", choices=THEN, default="nothing", help="what happens in mid-canary")
     parser.add_argument("--crash-at", type=int, default=0, help="kill the operator at its n-th write")
     parser.add_argument("--before", action="store_true", help="… before the write reaches the API server, not after it")
     parser.add_argument("--world", type=int, help="instead: one day of the campaign, by its seed")
@@ -23,7 +24,7 @@ def main() -> None:
         print("\n".join(asyncio.run(live(arguments.world)).trace))
         return
     when = "before" if arguments.before else "after"
-    world = asyncio.run(change_in(arguments.seed, arguments.mode, arguments.crash_at, when))
+    world = asyncio.run(change_in(arguments.seed, arguments.mode, arguments.crash_at, when, then=arguments.then))
     print("\n".join(world.trace))
 
 

@@ -1,7 +1,8 @@
-"""The reference change: a first revision, then a changed one, under traffic; killed at any write that is named."""
+"""The reference changes: a first revision, then a changed one, under traffic; killed at any write that is named."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from keeptrusts_operator.kube.port import DEPLOYMENTS, GATEWAYS, POLICIES, SERVICES
@@ -10,10 +11,31 @@ from tests.sim.faults import Fault, fault_at
 from tests.sim.world import SimWorld
 
 SETTLED_SECONDS = 60.0
+MID_CANARY_SECONDS = 8.0
+KEPT = ("gatewaypolicies", "gatewayincidents", "events")
 
 
-async def change_in(seed: int, mode: str, crash_at: int = 0, when: str = "after") -> SimWorld:
-    """Run the change to its end. With `crash_at`, the operator dies before or after its n-th write since the change."""
+async def _nothing(world: SimWorld) -> None: ...
+
+
+async def _supersede(world: SimWorld) -> None:
+    await world.replace_policy(lambda document: document["pack"].update(version="1.2.0"))
+
+
+async def _delete(world: SimWorld) -> None:
+    await world.kube.delete(GATEWAYS, world.namespace, world.name)
+
+
+THEN: Mapping[str, Callable[[SimWorld], Awaitable[None]]] = {
+    "nothing": _nothing,
+    "supersede": _supersede,
+    "delete": _delete,
+}
+
+
+async def change_in(seed: int, mode: str, crash_at: int = 0, when: str = "after", *, then: str = "nothing") -> SimWorld:
+    """Run the change to its end. With `crash_at`, the operator dies before or after its n-th write since the change.
+    `then` happens in mid-canary: a newer document, or the object is deleted."""
     world = SimWorld(seed)
     world.checks.append(never_serves_quarantined)
     await world.kube.create(POLICIES, objects.policy(objects.STANDIN))
@@ -27,12 +49,16 @@ async def change_in(seed: int, mode: str, crash_at: int = 0, when: str = "after"
         document["pack"].update(version="1.1.0", description=f"mode={mode}" if mode else "")
 
     await world.replace_policy(change)
+    await world.run(MID_CANARY_SECONDS)
+    await THEN[then](world)
     await world.run(SETTLED_SECONDS)
     return world
 
 
 async def outcome(world: SimWorld) -> dict[str, Any]:
     """What must not depend on when the operator was killed."""
+    if not list(world.kube.all(GATEWAYS, world.namespace, {})):
+        return {"left": sorted(key for key in world.kube.stored() if key[0] not in KEPT)}
     status = await world.status()
     service = await world.kube.get(SERVICES, world.namespace, world.name)
     deployments = await world.kube.list(DEPLOYMENTS, world.namespace)
@@ -49,7 +75,9 @@ async def outcome(world: SimWorld) -> dict[str, Any]:
 
 def never_serves_quarantined(world: SimWorld) -> None:
     """An invariant, checked after every pass: what is in quarantine, or was taken back, gets no traffic."""
-    gateway = next(iter(world.kube.all(GATEWAYS, world.namespace, {})))
+    gateway = next(iter(world.kube.all(GATEWAYS, world.namespace, {})), None)
+    if gateway is None:
+        return
     service = next(iter(world.kube.all(SERVICES, world.namespace, {})))
     selected = service["spec"]["selector"].get("gateway.keeptrusts.com/revision")
     bad = {q["revision"] for q in gateway.get("status", {}).get("quarantined", [])}

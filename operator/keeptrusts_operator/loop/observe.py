@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,7 +26,7 @@ from keeptrusts_operator.kube.port import (
     Obj,
 )
 from keeptrusts_operator.loop import views
-from keeptrusts_operator.loop.source import DryRuns, read_desired
+from keeptrusts_operator.loop.source import DryRuns, Renderings, read_desired
 from keeptrusts_operator.render import children
 
 LABEL_SERVICE = "kubernetes.io/service-name"  # on EndpointSlices
@@ -37,8 +37,23 @@ class Memory:
     """What one loop keeps between looks. Nothing here must survive a restart: it only saves calls."""
 
     dry_runs: DryRuns
+    renderings: Renderings = field(default_factory=Renderings)
     last_spec: GatewayDeploymentSpec | None = None
     true_templates: dict[str, str] = field(default_factory=dict)  # revision → hash of its template as rendered
+    templates: dict[str, tuple[str, int, str]] = field(default_factory=dict)  # revision → UID, generation, actual hash
+
+    def template_hash(self, revision: str, deployment: Obj) -> str:
+        """The hash of a Deployment's template, which only a new generation changes."""
+        uid, generation = deployment["metadata"]["uid"], deployment["metadata"]["generation"]
+        known = self.templates.get(revision)
+        if known is None or known[:2] != (uid, generation):
+            known = self.templates[revision] = (uid, generation, views.template_hash(deployment))
+        return known[2]
+
+    def keep(self, revisions: Container[str]) -> None:
+        """Forget what is gone."""
+        self.true_templates = {r: v for r, v in self.true_templates.items() if r in revisions}
+        self.templates = {r: v for r, v in self.templates.items() if r in revisions}
 
 
 @dataclass(frozen=True)
@@ -85,12 +100,15 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
     by_revision = {views.revision_of(o): o for o in deployments}
     maps = {views.revision_of(o): o for o in config_maps}
     if invalid is None:
-        desired, reread = await read_desired(kube, memory.dry_runs, gateway, spec, lambda r: r in by_revision)
+        desired, reread = await read_desired(
+            kube, memory.dry_runs, memory.renderings, gateway, spec, lambda r: r in by_revision
+        )
     else:
         desired, reread = Unusable("SpecInvalid", str(invalid)), False
     drifted = frozenset(
         [r for r, deployment in by_revision.items() if await _has_drifted(kube, memory, r, deployment, maps.get(r))]
     )
+    memory.keep(by_revision)
     own_budgets, foreign = _budgets(budgets, pods, gateway, spec)
     world = World(
         now=now,
@@ -167,7 +185,7 @@ async def _has_drifted(kube: Kube, memory: Memory, revision: str, deployment: Ob
     Asked of the API server itself (a dry run), and only when the hash is not the one it amounted to before: defaults
     that a newer server adds are not drift. When it cannot be asked, nothing is known and nothing is done.
     """
-    actual = views.template_hash(deployment)
+    actual = memory.template_hash(revision, deployment)
     if memory.true_templates.get(revision) == actual:
         return False
     stored = views.rendering(config_map)

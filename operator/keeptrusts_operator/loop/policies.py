@@ -15,7 +15,7 @@ from keeptrusts_operator.core.report import Condition, with_times
 from keeptrusts_operator.core.world import Unreadable
 from keeptrusts_operator.kube.port import GATEWAYS, POLICIES, ApiError, Conflict, Kube, NotFound, Obj
 from keeptrusts_operator.loop.mergepatch import diff
-from keeptrusts_operator.loop.source import RECHECK_SECONDS, Document, read_document
+from keeptrusts_operator.loop.source import RECHECK_SECONDS, Document, check_source, read_source
 from keeptrusts_operator.render.revision import policy_hash_of
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,8 @@ class PolicyReporter:
         else:
             again = spec.config_from is not None
             profiles = sorted({_profile(g) for g in gateways}) or [Profile.KEEPTRUSTS]
-            document = await read_document(self._kube, policy["metadata"]["namespace"], spec, profiles[0])
+            source = await read_source(self._kube, policy["metadata"]["namespace"], spec)
+            document = source if isinstance(source, Unreadable) else check_source(source, spec, profiles[0])
             condition = _condition(document, spec)
             if isinstance(document, Document):
                 status.update(_described(policy, document))

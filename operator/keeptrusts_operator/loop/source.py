@@ -51,25 +51,13 @@ class Document:
         return [f for f in self.findings if f.severity is Severity.ERROR]
 
 
-async def read_document(
-    kube: Kube, namespace: str, policy: GatewayPolicySpec, profile: Profile
-) -> Document | Unreadable:
-    """The document of a policy, from the object or from its ConfigMap, linted for a gateway profile."""
+Source = Mapping[str, Any] | str  # a document, or the text of one
+
+
+async def read_source(kube: Kube, namespace: str, policy: GatewayPolicySpec) -> Source | Unreadable:
+    """What a policy's document is made of: from the object itself, or the text in its ConfigMap."""
     if policy.config is not None:
-        value: Mapping[str, Any] = policy.config
-    else:
-        text = await _read_source(kube, namespace, policy)
-        if isinstance(text, Unreadable):
-            return text
-        try:
-            value = parse_yaml(text)
-        except DocumentError as error:
-            return Document(None, (error.finding,))
-    result = lint(value, strict=policy.validation is Validation.STRICT, profile=profile.value)
-    return Document(value, result.findings, result)
-
-
-async def _read_source(kube: Kube, namespace: str, policy: GatewayPolicySpec) -> str | Unreadable:
+        return policy.config
     ref = policy.config_from
     assert ref is not None
     try:
@@ -82,6 +70,16 @@ async def _read_source(kube: Kube, namespace: str, policy: GatewayPolicySpec) ->
         has = ", ".join(sorted(source.get("data", {}))) or "none"
         return Unreadable("SourceNotFound", f"ConfigMap {ref.name} has no key {ref.key} (it has: {has}); add it")
     return str(source["data"][ref.key])
+
+
+def check_source(source: Source, policy: GatewayPolicySpec, profile: Profile) -> Document:
+    """The document, linted for a gateway profile."""
+    try:
+        value = parse_yaml(source) if isinstance(source, str) else source
+    except DocumentError as error:
+        return Document(None, (error.finding,))
+    result = lint(value, strict=policy.validation is Validation.STRICT, profile=profile.value)
+    return Document(value, result.findings, result)
 
 
 class DryRuns:
@@ -112,9 +110,29 @@ class DryRuns:
         return None
 
 
+class Renderings:
+    """What a GatewayDeployment and a policy came to the last time: nothing is linted and rendered twice."""
+
+    def __init__(self) -> None:
+        self._of: tuple[object, ...] = ()
+        self._source: Source = ""
+        self._result: Content | Unusable | None = None
+
+    def content(
+        self, gateway: Obj, spec: GatewayDeploymentSpec, policy_object: Obj, policy: GatewayPolicySpec, source: Source
+    ) -> Content | Unusable:
+        """The checked and rendered content, or why there is none."""
+        made_of = tuple((o["metadata"]["uid"], o["metadata"]["generation"]) for o in (gateway, policy_object))
+        if self._result is None or (made_of, source) != (self._of, self._source):
+            self._result = _checked(gateway, spec, policy_object, policy, source)
+            self._of, self._source = made_of, source
+        return self._result
+
+
 async def read_desired(
     kube: Kube,
     dry_runs: DryRuns,
+    renderings: Renderings,
     gateway: Obj,
     spec: GatewayDeploymentSpec,
     exists: Callable[[str], bool],
@@ -135,15 +153,11 @@ async def read_desired(
         policy = parse_policy(policy_object)
     except InvalidSpec as error:
         return Unusable("PolicyInvalid", f"GatewayPolicy {spec.policy_ref}: {error}"), False
-    document = await read_document(kube, namespace, policy, spec.gateway.profile)
+    source = await read_source(kube, namespace, policy)
     reread = policy.config_from is not None
-    if isinstance(document, Unreadable):
-        return document, reread
-    if document.errors or document.value is None or document.result is None:
-        return Unusable("PolicyInvalid", _lint_words(spec.policy_ref, document.errors)), reread
-    if untestable := _untestable(policy, spec):
-        return Unusable("PolicyInvalid", f"GatewayPolicy {spec.policy_ref}: {untestable}"), reread
-    content = _content(gateway, spec, policy_object["spec"], document, document.result, policy.tests)
+    if isinstance(source, Unreadable):
+        return source, reread
+    content = renderings.content(gateway, spec, policy_object, policy, source)
     if isinstance(content, Content) and not exists(content.revision):
         refusal = await dry_runs.refusal(dict(content.deployment))
         if isinstance(refusal, Unreadable):
@@ -151,6 +165,17 @@ async def read_desired(
         if refusal:
             return Unusable("TemplateRefused", f"the API server refuses the pod template: {refusal}"), True
     return content, reread
+
+
+def _checked(
+    gateway: Obj, spec: GatewayDeploymentSpec, policy_object: Obj, policy: GatewayPolicySpec, source: Source
+) -> Content | Unusable:
+    document = check_source(source, policy, spec.gateway.profile)
+    if document.errors or document.value is None or document.result is None:
+        return Unusable("PolicyInvalid", _lint_words(spec.policy_ref, document.errors))
+    if untestable := _untestable(policy, spec):
+        return Unusable("PolicyInvalid", f"GatewayPolicy {spec.policy_ref}: {untestable}")
+    return _content(gateway, spec, policy_object["spec"], document, document.result, policy.tests)
 
 
 def _content(

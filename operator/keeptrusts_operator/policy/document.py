@@ -116,7 +116,7 @@ def _is_float(value: int) -> bool:
 
 
 def _text(value: str, path: str) -> str:
-    if any("\ud800" <= c <= "\udfff" for c in value):
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         message = "A string holds half of a surrogate pair, which is not valid Unicode."
         raise DocumentError("K108", path, message, "Remove the invalid character.")
     return value

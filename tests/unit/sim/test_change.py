@@ -30,13 +30,16 @@ async def test_the_same_seed_is_the_same_run() -> None:
     assert (await change_in(5, "crash-after:3s")).trace == (await change_in(5, "crash-after:3s")).trace
 
 
-@pytest.mark.parametrize("mode", ["", "crash", "unhealthy-after:2s"])
+@pytest.mark.parametrize(
+    ("mode", "then"),
+    [("", "nothing"), ("crash", "nothing"), ("unhealthy-after:2s", "nothing"), ("", "supersede"), ("", "delete")],
+)
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_death_at_any_write_changes_nothing_in_the_end(mode: str, when: str) -> None:
-    expected = await outcome(await change_in(1, mode))
+async def test_death_at_any_write_changes_nothing_in_the_end(mode: str, then: str, when: str) -> None:
+    expected = await outcome(await change_in(1, mode, then=then))
     died = 0
     for write in range(1, WRITES):
-        world = await change_in(1, mode, write, when)
+        world = await change_in(1, mode, write, when, then=then)
         if not any("is killed" in line for line in world.trace):
             break
         died += 1
