@@ -1,69 +1,61 @@
 """An in-process Kubernetes API behind the operator's own port: resourceVersions, generations, the status subresource,
-server-side apply, merge and JSON patches, owner references. Fault hooks sit before and after every write."""
+server-side apply, merge and JSON patches, owner references."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from keeptrusts_operator.api.quantities import format_time
 from keeptrusts_operator.kube.port import GATEWAYS, PODS, POLICIES, Conflict, NotFound, Obj, Refused, Resource
 
 Key = tuple[str, str, str]  # plural, namespace, name
-Hook = Callable[[str, str, Resource, str], None]  # "before" | "after", call, resource, name: may raise
 WITH_STATUS = {GATEWAYS.plural, POLICIES.plural}
-
-
-def no_faults(when: str, call: str, resource: Resource, name: str) -> None:
-    """Nothing goes wrong."""
 
 
 class SimKube:
     """Implements `keeptrusts_operator.kube.port.Kube`. `writes` lists what changed the store, as `call plural/name`."""
 
-    def __init__(self, clock: Callable[[], datetime], hook: Hook = no_faults) -> None:
+    def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._objects: dict[Key, Obj] = {}
         self._applied: dict[Key, Obj] = {}
         self._versions = 0
-        self._hook = hook
-        self.armed = False  # faults are for the operator, not for the simulated controllers
+        self._read: dict[Key, tuple[str, Obj]] = {}  # one copy per version, shared by all who read: it is not theirs
         self.writes: list[str] = []
         self.changed: Callable[[Resource, Obj], None] = lambda resource, obj: None
 
-    def hook(self, when: str, call: str, resource: Resource, name: str) -> None:
-        if self.armed:
-            self._hook(when, call, resource, name)
-
-    def use(self, hook: Hook) -> None:
-        """Faults from now on."""
-        self._hook = hook
-
     async def get(self, resource: Resource, namespace: str, name: str) -> Obj:
-        return copy.deepcopy(self._find(resource, namespace, name))
+        return self._copy(resource, self._find(resource, namespace, name))
 
     async def list(self, resource: Resource, namespace: str, labels: Mapping[str, str] | None = None) -> Sequence[Obj]:
-        return [copy.deepcopy(o) for o in self.all(resource, namespace, labels or {})]
+        return [self._copy(resource, o) for o in self.all(resource, namespace, labels or {})]
+
+    def _copy(self, resource: Resource, obj: Obj) -> Obj:
+        metadata = obj["metadata"]
+        key = (resource.plural, metadata["namespace"], metadata["name"])
+        version, known = self._read.get(key, ("", {}))
+        if version != metadata["resourceVersion"]:
+            known = copied(obj)
+            self._read[key] = (metadata["resourceVersion"], known)
+        return known
 
     def all(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> Iterator[Obj]:
         """The stored objects themselves, for the simulated controllers."""
-        for (plural, where, _), obj in sorted(self._objects.items(), key=lambda item: item[0]):
-            if plural == resource.plural and namespace in ("", where):
-                has = obj["metadata"].get("labels") or {}
-                if all(has.get(k) == v for k, v in labels.items()):
-                    yield obj
+        for key in sorted(k for k in self._objects if k[0] == resource.plural and namespace in ("", k[1])):
+            has = self._objects[key]["metadata"].get("labels") or {}
+            if labels.items() <= has.items():
+                yield self._objects[key]
 
     async def create(self, resource: Resource, obj: Obj, *, dry_run: bool = False) -> Obj:
-        new = copy.deepcopy(obj)
+        new = copied(obj)
         metadata = new["metadata"]
         _validate(resource, new)
         _default(resource, new)
         if dry_run:
             return new
         key = (resource.plural, metadata["namespace"], metadata["name"])
-        self.hook("before", "create", resource, metadata["name"])
         if key in self._objects:
             raise Conflict(f"{resource.plural} {metadata['name']} already exists", 409)
         metadata.update(
@@ -73,17 +65,16 @@ class SimKube:
         if resource.plural in WITH_STATUS:
             new.pop("status", None)
         self._store("create", resource, key, new)
-        return copy.deepcopy(new)
+        return copied(new)
 
     async def apply(self, resource: Resource, obj: Obj) -> Obj:
         namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
         key = (resource.plural, namespace, name)
         if key not in self._objects:
-            self._applied[key] = copy.deepcopy(obj)
+            self._applied[key] = copied(obj)
             return await self.create(resource, obj)
-        self.hook("before", "apply", resource, name)
-        new = copy.deepcopy(self._checked(resource, namespace, name, obj["metadata"].get("resourceVersion")))
-        wanted = copy.deepcopy(obj)
+        new = copied(self._checked(resource, namespace, name, obj["metadata"].get("resourceVersion")))
+        wanted = copied(obj)
         wanted["metadata"].pop("resourceVersion", None)
         _forget(new, self._applied.get(key, {}), wanted)
         _overlay(new, wanted)
@@ -92,22 +83,19 @@ class SimKube:
 
     async def replace(self, resource: Resource, obj: Obj, *, dry_run: bool = False) -> Obj:
         namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
-        if not dry_run:
-            self.hook("before", "replace", resource, name)
         old = self._checked(resource, namespace, name, obj["metadata"].get("resourceVersion"))
-        new = copy.deepcopy(obj)
+        new = copied(obj)
         _validate(resource, new)
         _default(resource, new)
         kept = ("uid", "creationTimestamp", "generation", "resourceVersion")
         new["metadata"] = {**new["metadata"], **{k: old["metadata"][k] for k in kept}}
         if "status" in old:
-            new["status"] = copy.deepcopy(old["status"])
+            new["status"] = copied(old["status"])
         return new if dry_run else self._update("replace", resource, (resource.plural, namespace, name), new)
 
     async def merge(self, resource: Resource, namespace: str, name: str, patch: Obj, *, subresource: str = "") -> Obj:
-        self.hook("before", "merge", resource, name)
         old = self._checked(resource, namespace, name, patch.get("metadata", {}).get("resourceVersion"))
-        new = copy.deepcopy(old)
+        new = copied(old)
         body = {k: v for k, v in patch.items() if (k == "status") == (subresource == "status") or k == "metadata"}
         body["metadata"] = (
             {} if subresource else {k: v for k, v in body.get("metadata", {}).items() if k != "resourceVersion"}
@@ -115,8 +103,7 @@ class SimKube:
         return self._update("merge", resource, (resource.plural, namespace, name), merged(new, body))
 
     async def json_patch(self, resource: Resource, namespace: str, name: str, patch: Sequence[Obj]) -> Obj:
-        self.hook("before", "json_patch", resource, name)
-        new = copy.deepcopy(self._find(resource, namespace, name))
+        new = copied(self._find(resource, namespace, name))
         for operation in patch:
             *path, last = [p.replace("~1", "/").replace("~0", "~") for p in operation["path"].split("/")[1:]]
             target = new
@@ -126,13 +113,12 @@ class SimKube:
                 if target.get(last) != operation["value"]:
                     raise Conflict(f"test of {operation['path']} failed", 409)
             else:
-                target[last] = copy.deepcopy(operation["value"])
+                target[last] = copied(operation["value"])
         return self._update("json_patch", resource, (resource.plural, namespace, name), new)
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str = "", grace_seconds: int | None = None
     ) -> None:
-        self.hook("before", "delete", resource, name)
         key = (resource.plural, namespace, name)
         obj = self._objects.get(key)
         if obj is None:
@@ -147,7 +133,6 @@ class SimKube:
         else:
             self.remove(key)
             self.writes.append(f"delete {resource.plural}/{name}")
-        self.hook("after", "delete", resource, name)
 
     def stored(self) -> Sequence[Key]:
         """Everything that exists: kind, namespace and name."""
@@ -187,15 +172,12 @@ class SimKube:
             if old.get("immutable") and new.get("data") != old.get("data"):
                 raise Refused(f"{key[2]}: field is immutable", 422)
             self._store(call, resource, key, new)
-        self.hook("after", call, resource, key[2])
-        return copy.deepcopy(new)
+        return copied(new)
 
     def _store(self, call: str, resource: Resource, key: Key, obj: Obj) -> None:
         self._objects[key] = obj
         self.writes.append(f"{call} {resource.plural}/{key[2]}")
         self.touch(resource, obj)
-        if call == "create":
-            self.hook("after", call, resource, key[2])
 
 
 def _validate(resource: Resource, obj: Obj) -> None:
@@ -215,11 +197,23 @@ def _default(resource: Resource, obj: Obj) -> None:
             container.setdefault("terminationMessagePath", "/dev/termination-log")
 
 
+T = TypeVar("T")
+
+
+def copied(value: T) -> T:
+    """A deep copy of what JSON can say."""
+    if isinstance(value, dict):
+        return cast("T", {k: copied(v) for k, v in value.items()})
+    if isinstance(value, list | tuple):
+        return cast("T", [copied(v) for v in value])
+    return value
+
+
 def merged(target: Any, patch: Any) -> Any:
     """A JSON merge patch (RFC 7396), applied."""
     if not isinstance(patch, Mapping):
-        return copy.deepcopy(patch)
-    out = copy.deepcopy(dict(target)) if isinstance(target, Mapping) else {}
+        return copied(patch)
+    out = dict(target) if isinstance(target, Mapping) else {}
     for key, value in patch.items():
         if value is None:
             out.pop(key, None)

@@ -6,6 +6,8 @@ One seed is one run. `live(seed)` raises `Broken` with the readable trace when a
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,9 +41,13 @@ class Lived:
     """What a world went through."""
 
     trace: tuple[str, ...]
-    rollouts: int
-    faults: int
-    seconds: float
+    transitions: Mapping[str, int]
+    faults: Mapping[str, int]
+    seconds: float  # of virtual time
+
+    @property
+    def rollouts(self) -> int:
+        return self.transitions.get("RolloutStarted", 0)
 
 
 class Promises:
@@ -58,6 +64,8 @@ class Promises:
         if resource is GATEWAYS:
             self._never_writes_intent(obj, mine)
             self._deadlines_stand(obj)
+            if mine:
+                self._says_what_is_so(obj)
         if resource is SERVICES and mine:
             self._only_serves_what_may_serve(obj)
 
@@ -74,6 +82,16 @@ class Promises:
         key = (rollout["id"], rollout["stage"], rollout.get("step", {}).get("index", 0))
         if self._deadlines.setdefault(key, rollout["deadline"]) != rollout["deadline"]:
             raise Broken(f"the deadline of {key} moved")
+
+    def _says_what_is_so(self, gateway: Obj) -> None:
+        """Exposure is written before it is told: whoever reads a status finds the Service no less far."""
+        status = gateway.get("status", {})
+        if status.get("phase") not in SETTLED or not status.get("activeRevision") or self._world.past.just_used:
+            return
+        service = next((s for s in self._world.kube.all(SERVICES, self._world.namespace, {})), None)
+        selected = service and service["spec"]["selector"].get(names.LABEL_REVISION)
+        if selected != status["activeRevision"]:
+            raise Broken(f"status says {status['phase']} on {status['activeRevision']}; the Service selects {selected}")
 
     def _only_serves_what_may_serve(self, service: Obj) -> None:
         selector, notes = service["spec"]["selector"], service["metadata"].get("annotations") or {}
@@ -101,18 +119,22 @@ class Promises:
         return ""
 
 
-async def live(seed: int, changes: int = 4, fault_rate: float = 0.03) -> Lived:
+async def live(seed: int, changes: int = 8, fault_rate: float = 0.03, kinds: Sequence[Fault] | None = None) -> Lived:
     """A world with some changes and requests at random moments, and faults at random calls; then a quiet time in which
-    everything must come to rest, be idempotent, take a good change, and end with its object."""
+    everything must come to rest, be idempotent, take a good change, and end with its object. `kinds` of faults: some,
+    picked at random, when they are not given."""
     world = SimWorld(seed, "demo")
+    world.past.lag = random.Random(f"lag of {seed}").choice((2.0, 10.0, 60.0))
     Promises(world)
     try:
-        return await _live(world, random.Random(f"people of {seed}"), changes, fault_rate)
+        return await _live(world, random.Random(f"people of {seed}"), changes, fault_rate, kinds)
     except Exception as error:
         raise Broken(f"seed {seed}: {type(error).__name__}: {error}\n" + "\n".join(world.trace)) from error
 
 
-async def _live(world: SimWorld, rng: random.Random, changes: int, fault_rate: float) -> Lived:
+async def _live(
+    world: SimWorld, rng: random.Random, changes: int, fault_rate: float, kinds: Sequence[Fault] | None
+) -> Lived:
     gateway = objects.deployment(objects.STANDIN)
     gateway["spec"]["replicas"] = rng.choice((1, 2, 3, 5))
     gateway["spec"]["rollout"]["maxShare"] = "60%"
@@ -121,8 +143,8 @@ async def _live(world: SimWorld, rng: random.Random, changes: int, fault_rate: f
     await world.kube.create(POLICIES, policy)
     await world.kube.create(GATEWAYS, gateway)
     await world.run(30)
-    faults = tuple(f for f in Fault if rng.random() < 0.7)
-    world.plan = random_faults(rng, fault_rate, faults)
+    some = tuple(f for f in Fault if rng.random() < 0.7)
+    world.plan = random_faults(rng, fault_rate, some if kinds is None else kinds)
     world.wake_loss = rng.choice((0.0, 0.3, 1.0))
     for number in range(changes):
         await _change(world, rng, number)
@@ -131,9 +153,10 @@ async def _live(world: SimWorld, rng: random.Random, changes: int, fault_rate: f
     world.plan, world.wake_loss = no_faults, 0.0
     await _rest(world)
     await _good_end(world, changes)
-    count = sum("== RolloutStarted" in line for line in world.trace)
     await _deleted(world)
-    return Lived(tuple(world.trace), count, sum("!!" in line for line in world.trace), world.at)
+    transitions = Counter(line.partition("== ")[2] for line in world.trace if "== " in line)
+    faults = Counter(fault.value for line in world.trace if "!! " in line for fault in Fault if f"!! {fault} " in line)
+    return Lived(tuple(world.trace), transitions, faults, world.at)
 
 
 async def _change(world: SimWorld, rng: random.Random, number: int) -> None:

@@ -8,7 +8,6 @@ either the write happened or it did not.
 from __future__ import annotations
 
 import asyncio
-import copy
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import TypeVar, cast
 
 from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import ApiError, Conflict, Forbidden, Kube, Obj, Refused, Resource, Unavailable
-from tests.sim.api import SimKube
+from tests.sim.api import SimKube, copied
 
 T = TypeVar("T")
 
@@ -100,7 +99,8 @@ class Past:
     """Reads as they were a moment ago: an API server that lags behind. Objects that are gone now are gone here, too."""
 
     def __init__(self, api: SimKube, clock: Callable[[], float], lag: float = 2.0) -> None:
-        self._api, self._clock, self._lag = api, clock, lag
+        self._api, self._clock = api, clock
+        self.lag = lag  # seconds
         self._used_at = float("-inf")
         self._versions: dict[tuple[str, str, str], list[tuple[float, Obj]]] = {}
 
@@ -108,19 +108,19 @@ class Past:
         """An object has changed."""
         key = (resource.plural, obj["metadata"]["namespace"], obj["metadata"]["name"])
         versions = self._versions.setdefault(key, [])
-        versions.append((self._clock(), copy.deepcopy(obj)))
-        while len(versions) > 1 and versions[1][0] <= self._clock() - self._lag:
+        versions.append((self._clock(), copied(obj)))
+        while len(versions) > 1 and versions[1][0] <= self._clock() - self.lag:
             versions.pop(0)
 
     @property
     def just_used(self) -> bool:
         """Whether what the operator knows may still come from here."""
-        return self._clock() - self._used_at <= self._lag
+        return self._clock() - self._used_at <= self.lag
 
     def _then(self, resource: Resource, obj: Obj) -> Obj:
         self._used_at = self._clock()
         versions = self._versions.get((resource.plural, obj["metadata"]["namespace"], obj["metadata"]["name"]), [])
-        return copy.deepcopy(versions[0][1] if versions else obj)
+        return copied(versions[0][1] if versions else obj)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Obj:
         return self._then(resource, await self._api.get(resource, namespace, name))

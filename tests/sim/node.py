@@ -58,6 +58,7 @@ class Node:
     def __init__(self, kube: SimKube, rng: random.Random) -> None:
         self._kube, self._rng = kube, rng
         self._serial = 0
+        self._templates: dict[str, tuple[int, str]] = {}
         self.containers: dict[str, Container] = {}  # by pod UID
 
     async def tick(self, now: datetime, at: float) -> None:
@@ -120,7 +121,7 @@ class Node:
 
     async def _replicate(self, deployment: Obj, at: float) -> None:
         metadata, spec = deployment["metadata"], deployment["spec"]
-        template = json.dumps(spec["template"], sort_keys=True)
+        template = self._template(metadata["uid"], metadata["generation"], spec)
         pods = [p for p in self._pods_of(deployment) if "deletionTimestamp" not in p["metadata"]]
         current = [p for p in pods if p["template"] == template]
         old = [p for p in pods if p["template"] != template]
@@ -140,6 +141,12 @@ class Node:
         if deployment.get("status") != status:
             deployment["status"] = status
             self._kube.touch(DEPLOYMENTS, deployment)
+
+    def _template(self, uid: str, generation: int, spec: Obj) -> str:
+        """What the Deployment controller hashes; only a new generation changes it."""
+        if self._templates.get(uid, (0, ""))[0] != generation:
+            self._templates[uid] = (generation, json.dumps(spec["template"], sort_keys=True))
+        return self._templates[uid][1]
 
     async def _start(self, deployment: Obj, template: str, at: float) -> None:
         self._serial += 1

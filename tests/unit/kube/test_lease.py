@@ -9,8 +9,9 @@ import pytest
 
 from keeptrusts_operator.kube.fence import FencedKube, LeadershipLost
 from keeptrusts_operator.kube.lease import CLEANUP_HOLDER, Lease, LeaseTimes
-from keeptrusts_operator.kube.port import LEASES, Resource, Unavailable
+from keeptrusts_operator.kube.port import LEASES, Kube
 from tests.sim.api import SimKube
+from tests.sim.faults import Call, Fault, FaultyKube, no_faults
 
 TIMES = LeaseTimes()
 
@@ -23,8 +24,12 @@ class Clock:
         return self.at
 
 
-def lease(kube: SimKube, identity: str, clock: Clock) -> Lease:
+def lease(kube: Kube, identity: str, clock: Clock) -> Lease:
     return Lease(kube, "ns", "lease", identity, TIMES, clock)
+
+
+def down(call: Call) -> Fault:
+    return Fault.TIMEOUT
 
 
 @pytest.fixture
@@ -64,15 +69,15 @@ async def test_the_fence_falls_before_another_may_lead(kube: SimKube) -> None:
 
 async def test_a_renewal_counts_from_when_it_was_sent(kube: SimKube) -> None:
     clock = Clock()
-    first = lease(kube, "a", clock)
+    faulty = FaultyKube(kube, no_faults, lambda text: None)
+    first = lease(faulty, "a", clock)
     assert await first._try()
 
-    def slow(when: str, call: str, resource: Resource, name: str) -> None:
-        if when == "before":
+    def slow(call: Call) -> None:
+        if call.writes:
             clock.at += 4
 
-    kube.use(slow)
-    kube.armed = True
+    faulty.plan = slow
     sent = clock.at
     assert await first._try()
     clock.at = sent + TIMES.duration - TIMES.margin
@@ -81,31 +86,22 @@ async def test_a_renewal_counts_from_when_it_was_sent(kube: SimKube) -> None:
 
 
 async def test_an_api_server_that_does_not_answer_is_no_leadership(kube: SimKube) -> None:
-    def down(when: str, call: str, resource: Resource, name: str) -> None:
-        raise Unavailable("down")
-
-    kube.use(down)
-    kube.armed = True
-    assert not await lease(kube, "a", Clock())._try()
+    assert not await lease(FaultyKube(kube, down, lambda text: None), "a", Clock())._try()
 
 
 async def test_a_leader_waits_for_a_broken_api_server_and_leaves_for_another_leader(kube: SimKube) -> None:
     clock = Clock()
     quick = LeaseTimes(renew_every=0.001)
-    first = Lease(kube, "ns", "lease", "a", quick, clock)
+    faulty = FaultyKube(kube, no_faults, lambda text: None)
+    first = Lease(faulty, "ns", "lease", "a", quick, clock)
     await first.acquire()
-
-    def down(when: str, call: str, resource: Resource, name: str) -> None:
-        raise Unavailable("down")
-
-    kube.use(down)
-    kube.armed = True
+    faulty.plan = down
     clock.at += 2 * quick.duration
     keeping = asyncio.create_task(first.keep())
     await asyncio.sleep(0.05)
     assert not keeping.done()
     assert not first.held
-    kube.armed = False
+    faulty.plan = no_faults
     await asyncio.sleep(0.05)
     assert first.held
     await lease(kube, CLEANUP_HOLDER, clock).take(600)

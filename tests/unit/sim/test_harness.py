@@ -1,0 +1,114 @@
+"""Tests of the simulation itself: a planted bug of each family breaks a promise; without it the same worlds hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from keeptrusts_operator.core.machine import Decision, decide
+from keeptrusts_operator.core.report import status_of
+from keeptrusts_operator.core.state import State
+from keeptrusts_operator.core.world import World
+from keeptrusts_operator.kube.port import SERVICES, Obj
+from keeptrusts_operator.loop import reconcile
+from keeptrusts_operator.loop.act import Actor, Receipt
+from keeptrusts_operator.loop.reconcile import Reconciler
+from tests.sim.campaign import Broken, live
+from tests.sim.faults import Fault, FaultyKube
+
+SEED = 3000
+
+
+async def caught(
+    promise: str, seed: int = SEED, fault_rate: float = 0.03, kinds: Sequence[Fault] | None = None
+) -> None:
+    """The bug is found, and by the promise that it breaks."""
+    with pytest.raises(Broken) as broken:
+        await live(seed, fault_rate=fault_rate, kinds=kinds)
+    assert promise in str(broken.value).splitlines()[0]
+
+
+STALE: dict[str, Any] = {"seed": 3012, "fault_rate": 0.2, "kinds": (Fault.STALE,)}  # the first of 3000 … that finds it
+FROZEN: dict[str, Any] = {"seed": 3005, "fault_rate": 0.05, "kinds": (Fault.FREEZE,)}
+
+
+@pytest.mark.parametrize("world", [{"seed": SEED}, STALE, FROZEN], ids=["usual", "stale", "frozen"])
+async def test_without_a_planted_bug_the_same_worlds_hold(world: dict[str, Any]) -> None:
+    await live(**world)
+
+
+async def test_a_write_that_is_not_idempotent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A heartbeat in the status."""
+
+    def beating(world: World, decision: Decision, before: Obj) -> Obj:
+        status = status_of(world, decision, before)
+        status["message"] = f"{status.get('message', '')} (seen at {world.now:%H:%M})"
+        return status
+
+    monkeypatch.setattr(reconcile, "status_of", beating)
+    await caught("a world at rest is written to")
+
+
+async def test_status_before_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status is written first, and then what it says is done."""
+    original = Reconciler._write_status
+
+    async def carry_out(self: Actor, actions: Any) -> Receipt:
+        put_off.append((self, actions))
+        return Receipt()
+
+    async def write_status(self: Reconciler, gateway: Obj, status: Obj) -> bool:
+        done = await original(self, gateway, status)
+        for actor, actions in put_off:
+            await real(actor, actions)
+        put_off.clear()
+        return done
+
+    put_off: list[tuple[Actor, Any]] = []
+    real = Actor.carry_out
+    monkeypatch.setattr(Actor, "carry_out", carry_out)
+    monkeypatch.setattr(Reconciler, "_write_status", write_status)
+    await caught("the Service selects")
+
+
+async def test_a_deadline_that_flapping_readiness_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress anew: as long as a pod comes and goes, the rollout never times out."""
+
+    def decided(world: World, state: State) -> Decision:
+        decision = decide(world, state)
+        rollout = decision.state.rollout
+        if rollout and rollout == state.rollout and rollout.deadline and rollout.ready_at:
+            pods = world.revision(rollout.revision).running
+            if pods and not all(p.ready for p in pods):
+                later = replace(rollout, deadline=rollout.deadline + timedelta(seconds=5))
+                return replace(decision, state=replace(decision.state, rollout=later))
+        return decision
+
+    monkeypatch.setattr(reconcile, "decide", decided)
+    await caught("the deadline of")
+
+
+async def test_trust_in_a_stale_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Service is written whatever its version is by now."""
+    monkeypatch.setattr(FaultyKube, "apply", _without_version)
+    await caught("is exposed again", **STALE)
+
+
+async def test_exposure_raised_by_an_old_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was deposed goes on where it stood, and nothing fences its writes."""
+    monkeypatch.setattr(FaultyKube, "apply", _without_version)
+    monkeypatch.setattr(FaultyKube, "leading", property(lambda self: True, lambda self, value: None), raising=False)
+    await caught("was pointed at no ready pod", **FROZEN)
+
+
+_apply = FaultyKube.apply
+
+
+async def _without_version(self: FaultyKube, resource: Any, obj: Obj) -> Obj:
+    if resource is SERVICES:
+        obj["metadata"].pop("resourceVersion", None)
+    return await _apply(self, resource, obj)
