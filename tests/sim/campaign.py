@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keeptrusts_operator.api import names
@@ -48,6 +48,10 @@ class Lived:
     @property
     def rollouts(self) -> int:
         return self.transitions.get("RolloutStarted", 0)
+
+    def without_trace(self) -> Lived:
+        """As it is sent from one process to another."""
+        return replace(self, trace=())
 
 
 class Promises:
@@ -145,7 +149,7 @@ async def _live(
     await world.run(30)
     some = tuple(f for f in Fault if rng.random() < 0.7)
     world.plan = random_faults(rng, fault_rate, some if kinds is None else kinds)
-    world.wake_loss = rng.choice((0.0, 0.3, 1.0))
+    world.wake_loss = rng.choice((0.0, 0.3, 0.9))
     for number in range(changes):
         await _change(world, rng, number)
         await world.run(rng.uniform(1, 60))

@@ -21,6 +21,7 @@ from keeptrusts_operator.gateways.watch import Heard, Sample
 from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import GATEWAYS, POLICIES, ApiError, Obj, Resource
 from keeptrusts_operator.loop.clock import SteadyClock
+from keeptrusts_operator.loop.pace import Pace
 from keeptrusts_operator.loop.reconcile import Reconciler
 from tests.demo import objects
 from tests.sim.api import SimKube
@@ -31,7 +32,6 @@ from tests.sim.node import Node
 TICK = 0.1
 EPOCH = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 NEVER = float("inf")
-FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0  # as in the operator's runner
 
 
 class SimGateways:
@@ -123,7 +123,6 @@ class SimWorld:
         self.deaths = 0
         self._operator_writes = False
         self._next_pass = self._next_tick = 0.0
-        self._failures = 0
         self._frozen: list[tuple[float, asyncio.Event, asyncio.Task[None]]] = []
         self.restart()
 
@@ -138,7 +137,7 @@ class SimWorld:
         self.operator.past, self.operator.thawed, self.operator.writing = self.past, self._freeze, self._write
         clock = SteadyClock(lambda: self.now() + timedelta(seconds=self.clock_error), lambda: self.at)
         self._reconciler = Reconciler(self.operator, self.gateways, self.namespace, self.name, clock)
-        self._failures, self._next_pass = 0, self.at
+        self._pace, self._next_pass = Pace(), self.at
 
     async def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
         """Let time go by; True as soon as `until` holds."""
@@ -196,14 +195,12 @@ class SimWorld:
             return
         except ApiError as error:
             if operator is self.operator:
-                self._failures += 1
-                self._next_pass = self.at + min(FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10), LAST_BACKOFF)
+                self._next_pass = self.at + self._pace.failed()
                 self.say(f"pass failed: {error}")
             return
         if not mine or operator is not self.operator:
             return
-        self._failures = 0
-        self._next_pass = self.at + done.look_again.total_seconds()
+        self._next_pass = self.at + self._pace.done(done.look_again)
         for write in self.kube.writes[before:]:
             self.say(write)
         if done.status is not None and done.status not in self.statuses[-1:]:

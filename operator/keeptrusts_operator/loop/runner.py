@@ -1,22 +1,18 @@
-"""The waiting around a control loop: wake-ups, back-off, and a brake. No exception ends it."""
+"""The waiting around a control loop. No exception ends it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from datetime import timedelta
 
 from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import ApiError
+from keeptrusts_operator.loop.pace import Pace
 from keeptrusts_operator.loop.reconcile import Pass, Reconciler
 from keeptrusts_operator.loop.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
-
-FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
-FREE_PASSES = 20  # passes in a row that each did something, before the brake: two writers that undo each other
-LONGEST_BRAKE = 10.0
 
 
 class Runner:
@@ -26,8 +22,7 @@ class Runner:
         self._reconciler, self._telemetry = reconciler, telemetry
         self._namespace, self._name = namespace, name
         self._wake = asyncio.Event()
-        self._failures = 0
-        self._busy = 0
+        self._pace = Pace()
 
     def wake(self) -> None:
         """Something may have changed: look now."""
@@ -62,10 +57,9 @@ class Runner:
             return self._failed("bug")
         finally:
             self._telemetry.duration.observe(time.monotonic() - started)
-        self._failures = 0
         self._telemetry.passes.labels("done").inc()
         self._record(done)
-        return self._braked(done.look_again)
+        return self._pace.done(done.look_again)
 
     def _record(self, done: Pass) -> None:
         if done.status is not None:
@@ -75,11 +69,4 @@ class Runner:
 
     def _failed(self, outcome: str) -> float:
         self._telemetry.passes.labels(outcome).inc()
-        self._failures += 1
-        return min(FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10), LAST_BACKOFF)
-
-    def _braked(self, look_again: timedelta) -> float:
-        self._busy = self._busy + 1 if not look_again else 0
-        if self._busy <= FREE_PASSES:
-            return look_again.total_seconds()
-        return min(0.1 * 2.0 ** min(self._busy - FREE_PASSES, 10), LONGEST_BRAKE)
+        return self._pace.failed()
