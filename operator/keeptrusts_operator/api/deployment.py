@@ -89,7 +89,7 @@ class Protections:
 
 @dataclass(frozen=True)
 class GatewayDeploymentSpec:
-    """`template` and `raw_gateway` are exactly what the user wrote, without defaults: revisions are hashed from them.
+    """`template` and `raw_gateway` are what the user wrote, without defaults and nulls: revisions are hashed from them.
 
     `adopt_from` is the name of a Deployment.
     """
@@ -126,8 +126,8 @@ def parse_deployment(obj: Mapping[str, Any]) -> GatewayDeploymentSpec:
         policy_ref=fields.required_child("policyRef", "name a GatewayPolicy").required("name", NAME),
         replicas=fields.integer("replicas", 2, 1, MAX_REPLICAS),
         gateway=parse_gateway(fields.child("gateway")),
-        raw_gateway=fields.raw("gateway"),
-        template=fields.raw("template"),
+        raw_gateway=fields.written("gateway"),
+        template=fields.written("template"),
         rollout=parse_rollout(fields.child("rollout")),
         circuit_breaker=parse_circuit_breaker(fields.child("circuitBreaker")),
         health=parse_health(fields.child("health")),

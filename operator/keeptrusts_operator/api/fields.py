@@ -190,6 +190,11 @@ class Fields:
             self.fail(f"must have at most {max_properties} keys", name)
         return copied
 
+    def written(self, name: str) -> Mapping[str, Any]:
+        """The object under `name` as written, but for keys that are null: to Kubernetes those are not there."""
+        out: dict[str, Any] = _without_nulls(self.child(name).value)
+        return out
+
     def _items(self, name: str, max_items: int) -> Sequence[Any] | None:
         value = self.value.get(name)
         if value is None:
@@ -245,6 +250,14 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [_plain(item) for item in value]
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_without_nulls(item) for item in value]
     return value
 
 

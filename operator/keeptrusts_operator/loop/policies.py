@@ -70,9 +70,7 @@ class PolicyReporter:
         except NotFound:
             return False
         gateways = [
-            g
-            for g in await self._kube.list(GATEWAYS, namespace)
-            if g.get("spec", {}).get("policyRef", {}).get("name") == name
+            g for g in await self._kube.list(GATEWAYS, namespace) if _of(g["spec"], "policyRef").get("name") == name
         ]
         status, again = await self._status(policy, gateways)
         patch = diff(policy.get("status") or {}, status)
@@ -152,5 +150,11 @@ def _users(gateways: list[Obj]) -> list[dict[str, str]]:
 
 
 def _profile(gateway: Obj) -> Profile:
-    name = gateway.get("spec", {}).get("gateway", {}).get("profile", Profile.KEEPTRUSTS.value)
+    name = _of(gateway["spec"], "gateway").get("profile")
     return Profile(name) if name in {p.value for p in Profile} else Profile.KEEPTRUSTS
+
+
+def _of(spec: Obj, key: str) -> Obj:
+    """An object in a spec that may be no object at all: its own loop says so."""
+    value = spec.get(key)
+    return value if isinstance(value, dict) else {}

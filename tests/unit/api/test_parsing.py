@@ -1,5 +1,6 @@
 """What the parsers make of objects, by example."""
 
+import copy
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -122,7 +123,7 @@ def test_a_short_max_duration_lowers_solo_duration() -> None:
 
 
 def test_the_copy_shares_nothing_with_the_input() -> None:
-    obj = merged(MINIMAL_DEPLOYMENT, {})
+    obj = copy.deepcopy(MINIMAL_DEPLOYMENT)
     spec = parse_deployment(obj)
     obj["spec"]["template"]["spec"]["containers"][0]["image"] = "changed"
     assert spec.template == MINIMAL_DEPLOYMENT["spec"]["template"]

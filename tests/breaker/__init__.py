@@ -1,0 +1,1 @@
+"""The block-rate breaker under simulated traffic: `python -m tests.breaker` prints what it held, row by row."""
