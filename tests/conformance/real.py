@@ -30,8 +30,8 @@ class Settled:
         made = await self._kube.create(resource, obj, dry_run=dry_run)
         return made if dry_run else await self._settled(resource, made)
 
-    async def apply(self, resource: Resource, obj: Obj) -> Obj:
-        return await self._settled(resource, await self._kube.apply(resource, obj))
+    async def apply(self, resource: Resource, obj: Obj, *, force: bool = True) -> Obj:
+        return await self._settled(resource, await self._kube.apply(resource, obj, force=force))
 
     async def replace(self, resource: Resource, obj: Obj, *, dry_run: bool = False) -> Obj:
         made = await self._kube.replace(resource, obj, dry_run=dry_run)

@@ -426,6 +426,23 @@ async def apply_ports_of_a_created_service(kube: Kube, ns: str, said: Said) -> N
 
 
 @case
+async def apply_without_force(kube: Kube, ns: str, said: Said) -> None:
+    """Creates what is not there, and takes nothing from anybody."""
+    selector, force = "spec.selector", False
+    await said("creates", kube.apply(SERVICES, service(ns, port(80), selector={"a": "1"}), force=force), selector)
+    await said("its own", kube.apply(SERVICES, service(ns, port(80), selector={"a": "2"}), force=force), selector)
+    await said("another's", kube.merge(SERVICES, ns, NAME, {"spec": {"selector": {"a": "3"}}}), selector)
+    await said("takes it", kube.apply(SERVICES, service(ns, port(80), selector={"a": "4"}), force=force), selector)
+    await said(
+        "wants it so too", kube.apply(SERVICES, service(ns, port(80), selector={"a": "3"}), force=force), selector
+    )
+    await kube.delete(SERVICES, ns, NAME)
+    await said("create", kube.create(SERVICES, service(ns, port(80), selector={"a": "1"})), selector)
+    await said("takes what was created", kube.apply(SERVICES, service(ns, port(80), selector={"a": "2"}), force=force))
+    await said("adds", kube.apply(SERVICES, service(ns, port(80), annotations={"a": "1"}), force=force), NOTES)
+
+
+@case
 async def apply_selector(kube: Kube, ns: str, said: Said) -> None:
     """Taken as a whole."""
     selector = "spec.selector"

@@ -107,7 +107,7 @@ class SimKube:
         self._store("create", resource, key, new)
         return self._copy(resource, new)
 
-    async def apply(self, resource: Resource, obj: Obj) -> Obj:
+    async def apply(self, resource: Resource, obj: Obj, *, force: bool = True) -> Obj:
         key, lists = _key(resource, obj), LISTS.get(resource.plural, OWNERS)
         wanted = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k not in SERVERS_OWN}}
         wanted.pop("status", None)
@@ -122,6 +122,8 @@ class SimKube:
             return made
         old = self._seen(resource, obj)
         have, before = dict(_leaves(old, lists)), self._applied.get(key, {})
+        if not force and (taken := [p for p, v in want.items() if p not in before and have.get(p, v) != v]):
+            raise Conflict(f"Apply failed with {len(taken)} conflicts", 409)
         owned = {p: before.get(p, False) or p not in have or have[p] != v for p, v in want.items()}
         new = _overlaid(old, wanted, lists)
         for path in [p for p, alone in before.items() if alone and p not in want]:

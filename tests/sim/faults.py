@@ -155,9 +155,9 @@ class FaultyKube:
         call = Call("create", resource, obj["metadata"]["name"], not dry_run)
         return await self._call(call, lambda kube: kube.create(resource, obj, dry_run=dry_run))
 
-    async def apply(self, resource: Resource, obj: Obj) -> Obj:
+    async def apply(self, resource: Resource, obj: Obj, *, force: bool = True) -> Obj:
         return await self._call(
-            Call("apply", resource, obj["metadata"]["name"], True), lambda kube: kube.apply(resource, obj)
+            Call("apply", resource, obj["metadata"]["name"], True), lambda kube: kube.apply(resource, obj, force=force)
         )
 
     async def replace(self, resource: Resource, obj: Obj, *, dry_run: bool = False) -> Obj:

@@ -79,9 +79,9 @@ class ApiServer:
         path = _path(resource, obj["metadata"]["namespace"])
         return await self._call("POST", path, _own(dry_run), obj)
 
-    async def apply(self, resource: Resource, obj: Obj) -> Obj:
+    async def apply(self, resource: Resource, obj: Obj, *, force: bool = True) -> Obj:
         path = _path(resource, obj["metadata"]["namespace"], obj["metadata"]["name"])
-        return await self._call("PATCH", path, {**_own(), "force": "true"}, obj, APPLY)
+        return await self._call("PATCH", path, {**_own(), "force": str(force).lower()}, obj, APPLY)
 
     async def replace(self, resource: Resource, obj: Obj, *, dry_run: bool = False) -> Obj:
         path = _path(resource, obj["metadata"]["namespace"], obj["metadata"]["name"])

@@ -36,9 +36,9 @@ class FencedKube:
         self._fence.check()
         return await self._kube.create(resource, obj, dry_run=dry_run)
 
-    async def apply(self, resource: Resource, obj: Obj) -> Obj:
+    async def apply(self, resource: Resource, obj: Obj, *, force: bool = True) -> Obj:
         self._fence.check()
-        return await self._kube.apply(resource, obj)
+        return await self._kube.apply(resource, obj, force=force)
 
     async def replace(self, resource: Resource, obj: Obj, *, dry_run: bool = False) -> Obj:
         self._fence.check()

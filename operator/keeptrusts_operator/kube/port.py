@@ -84,8 +84,9 @@ class Kube(Protocol):
         """Create; Conflict when it exists."""
         ...
 
-    async def apply(self, resource: Resource, obj: Obj) -> Obj:
-        """Server-side apply as our field manager, by force; with `metadata.resourceVersion` only onto that version."""
+    async def apply(self, resource: Resource, obj: Obj, *, force: bool = True) -> Obj:
+        """Server-side apply as our field manager; with `metadata.resourceVersion` only onto that version. Without force,
+        Conflict where a field that somebody else set would change."""
         ...
 
     async def replace(self, resource: Resource, obj: Obj, *, dry_run: bool = False) -> Obj:

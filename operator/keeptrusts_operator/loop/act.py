@@ -151,11 +151,14 @@ class Actor:
         await self._kube.json_patch(SERVICES, self._namespace, self._name, patch)
 
     async def _apply_service(self, selector: dict[str, str], notes: dict[str, str]) -> None:
-        """The whole Service in one write, onto exactly the version that was seen (or onto none)."""
+        """The whole Service in one write, onto exactly the version that was seen, or onto none.
+
+        Applied from its first day on: fields of an object that was created otherwise never go with what is applied (its
+        old port would stay beside a new one). A stranger's Service of this name, made a moment ago, is a Conflict."""
         wanted = children.service(self._seen.gateway, self._seen.world.spec, selector)
         wanted["metadata"]["annotations"].update(notes)
         if self._seen.service is None:
-            await self._kube.create(SERVICES, wanted)
+            await self._kube.apply(SERVICES, wanted, force=False)
             return
         service = self._seen.world.service
         assert isinstance(service, Service)
