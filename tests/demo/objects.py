@@ -55,7 +55,7 @@ def deployment(cast: Cast) -> Obj:
             "replicas": 3,
             "gateway": cast.gateway,
             "rollout": {
-                "steps": [{"weight": "25%", "minDuration": "5s"}, {"weight": "50%", "minDuration": "4s"}],
+                "steps": [{"weight": "25%", "minDuration": "5s"}],
                 "soak": {"duration": "6s"},
                 "connectionDrainTimeout": "3s",
             },

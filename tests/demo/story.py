@@ -11,7 +11,7 @@ from tests.demo import objects
 from tests.demo.objects import Cast
 from tests.traffic.answers import Answer
 
-RATE = 100.0
+RATE = 150.0
 
 
 class Stage(Protocol):

@@ -212,7 +212,7 @@ def wanted(versions: list[str], outcome: str) -> Obj:
         "ready": 2,
         "history": [(versions[0], "Promoted"), *((v, outcome) for v in versions[1:])],
         "quarantined": [(v, outcome) for v in bad],
-        "incidents": bad,
+        "incidents": sorted(bad),
     }
 
 

@@ -26,7 +26,9 @@ GOOD, REFUSED, SICK, CRASHES, UNTESTED = (
     "mode=crash-after:2s",
     "tests=fail",
 )
-MODES = (GOOD, GOOD, GOOD, REFUSED, SICK, CRASHES, UNTESTED, "tests=unknown:4s")
+OVER_BROAD = "blocks=45%"
+MODES = (GOOD, GOOD, GOOD, REFUSED, SICK, CRASHES, UNTESTED, OVER_BROAD, OVER_BROAD, "tests=unknown:4s")
+RATES = (0.0, 200.0, 1000.0)  # requests a second
 TEST = {"name": "plain", "messages": [{"role": "user", "content": "hello"}], "expect": "Allow"}
 REST_SECONDS = 900.0  # longer than any back-off in the way of a rollout that lasts some 40 s
 SETTLED = ("Stable", "RolledBack", "Rejected")
@@ -62,6 +64,7 @@ class Promises:
         self._spec: dict[str, Any] = {}
         self._tripped: dict[str, str] = {}  # rollout → revision that it was taken back from
         self._deadlines: dict[tuple[str, str, int], str] = {}
+        self.by_hand = False  # somebody has asked for a promotion in this world
         world.on_change.append(self.check)
 
     def check(self, resource: Resource, obj: Obj, mine: bool) -> None:
@@ -94,6 +97,8 @@ class Promises:
             return
         service = next((s for s in self._world.kube.all(SERVICES, self._world.namespace, {})), None)
         selected = service and service["spec"]["selector"].get(names.LABEL_REVISION)
+        if selected and not self.by_hand and self._world.stream.rate and OVER_BROAD in self._description(selected):
+            raise Broken(f"{selected} blocks far too much and was promoted by nobody's hand")
         if selected != status["activeRevision"]:
             raise Broken(f"status says {status['phase']} on {status['activeRevision']}; the Service selects {selected}")
 
@@ -129,31 +134,39 @@ async def live(seed: int, changes: int = 8, fault_rate: float = 0.03, kinds: Seq
     picked at random, when they are not given."""
     world = SimWorld(seed, "demo")
     world.past.lag = random.Random(f"lag of {seed}").choice((2.0, 10.0, 60.0))
-    Promises(world)
+    promises = Promises(world)
     try:
-        return await _live(world, random.Random(f"people of {seed}"), changes, fault_rate, kinds)
+        return await _live(world, promises, random.Random(f"people of {seed}"), changes, fault_rate, kinds)
     except Exception as error:
         raise Broken(f"seed {seed}: {type(error).__name__}: {error}\n" + "\n".join(world.trace)) from error
 
 
 async def _live(
-    world: SimWorld, rng: random.Random, changes: int, fault_rate: float, kinds: Sequence[Fault] | None
+    world: SimWorld,
+    promises: Promises,
+    rng: random.Random,
+    changes: int,
+    fault_rate: float,
+    kinds: Sequence[Fault] | None,
 ) -> Lived:
     gateway = objects.deployment(objects.STANDIN)
     gateway["spec"]["replicas"] = rng.choice((1, 2, 3, 5))
-    gateway["spec"]["rollout"]["maxShare"] = "60%"
+    rate = rng.choice(RATES)
+    on_inconclusive = "Hold" if rate else "Promote"  # without a request nothing can be said of what would be blocked
+    gateway["spec"]["rollout"].update(maxShare="60%", stepDeadline="3m", onInconclusive=on_inconclusive)
     policy = objects.policy(objects.STANDIN)
     policy["spec"]["tests"] = [TEST] if rng.random() < 0.7 else []
     await world.kube.create(POLICIES, policy)
     await world.kube.create(GATEWAYS, gateway)
     await world.run(30)
+    world.stream.rate = rate
     some = tuple(f for f in Fault if rng.random() < 0.7)
     world.plan = random_faults(rng, fault_rate, some if kinds is None else kinds)
     world.wake_loss = rng.choice((0.0, 0.3, 0.9))
     for number in range(changes):
         await _change(world, rng, number)
         await world.run(rng.uniform(1, 60))
-        await _meddle(world, rng)
+        await _meddle(world, promises, rng)
     world.plan, world.wake_loss = no_faults, 0.0
     await _rest(world)
     await _good_end(world, changes)
@@ -176,7 +189,7 @@ async def _change(world: SimWorld, rng: random.Random, number: int) -> None:
     await world.kube.replace(POLICIES, {**policy, "spec": {**policy["spec"], "config": config}})
 
 
-async def _meddle(world: SimWorld, rng: random.Random) -> None:
+async def _meddle(world: SimWorld, promises: Promises, rng: random.Random) -> None:
     """What people and clusters do at the worst moment."""
     status = await world.status()
     deed = rng.choice(("nothing", "nothing", "ask", "ask", "scale", "clock", "evict", "edit"))
@@ -191,6 +204,7 @@ async def _meddle(world: SimWorld, rng: random.Random) -> None:
             status.get("activeRevision", ""),
             status.get("candidateRevision", ""),
         ]
+        promises.by_hand |= verb is Verb.PROMOTE
         value = f"{rng.choice(values)}#{rng.randrange(10**6)}"
         patch = {"metadata": {"annotations": {verb.annotation: value}}}
         await world.kube.merge(GATEWAYS, world.namespace, world.name, patch)

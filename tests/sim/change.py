@@ -41,7 +41,7 @@ async def change_in(seed: int, mode: str, crash_at: int = 0, when: str = "after"
     await world.kube.create(POLICIES, objects.policy(objects.STANDIN))
     await world.kube.create(GATEWAYS, objects.deployment(objects.STANDIN))
     await world.run(10)
-    world.clients.rate = 20.0
+    world.clients.rate, world.stream.rate = 20.0, 500.0
     if crash_at:
         world.plan = fault_at(crash_at, Fault.CRASH_BEFORE if when == "before" else Fault.CRASH_AFTER)
 

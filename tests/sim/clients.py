@@ -31,20 +31,20 @@ class Clients:
         if self._due < 1:
             return
         pods = {p["metadata"]["uid"]: p for p in self._kube.all(PODS, self.service[0], {})}
-        reachable = self._reachable(list(pods.values()))
+        reached = reachable(self._kube, self.service)
         while self._due >= 1:
             self._due -= 1
             self._sent += 1
-            self.answers.append(self._ask(self._sent % self.clients, pods, reachable, at))
+            self.answers.append(self._ask(self._sent % self.clients, pods, reached, at))
 
-    def _ask(self, client: int, pods: dict[str, Obj], reachable: list[Obj], at: float) -> Answer:
+    def _ask(self, client: int, pods: dict[str, Obj], reached: list[Obj], at: float) -> Answer:
         pooled = client < self.pooled_share * self.clients
         uid, connection = self._pinned.get(client, ("", 0))
         retried = False
         if not (pooled and uid in pods and self._up(uid)):
             retried = pooled and bool(uid)  # its connection was reset
             connection += 1
-            up = [p for p in reachable if self._up(p["metadata"]["uid"])]
+            up = [p for p in reached if self._up(p["metadata"]["uid"])]
             uid = self._rng.choice(up)["metadata"]["uid"] if up else ""
             self._pinned[client] = (uid, connection)
         sent = self._epoch(at)
@@ -53,20 +53,30 @@ class Clients:
         container = self._node.containers[uid]
         if container.first_request is None:
             container.first_request = at
-        container.requests += 1
+        blocked = self._rng.random() < container.block_rate
+        container.count(1, blocked)
         revision = pods[uid]["metadata"]["labels"][names.LABEL_REVISION]
         return Answer(
-            sent, sent + LATENCY, 200, revision, pods[uid]["metadata"]["name"], client, connection, retried=retried
+            sent,
+            sent + LATENCY,
+            409 if blocked else 200,
+            revision,
+            pods[uid]["metadata"]["name"],
+            client,
+            connection,
+            retried=retried,
         )
 
     def _up(self, uid: str) -> bool:
         """A frozen gateway's client times out and goes elsewhere; a crashed one's connection is reset."""
-        container = self._node.containers[uid]
-        return container.crashed_at is None and container.frozen_at is None
+        return self._node.containers[uid].answers
 
-    def _reachable(self, pods: list[Obj]) -> list[Obj]:
-        for service in self._kube.all(SERVICES, self.service[0], {}):
-            if service["metadata"]["name"] == self.service[1]:
-                wanted = service["spec"]["selector"].items()
-                return [p for p in pods if serves(p) and wanted <= p["metadata"]["labels"].items()]
-        return []
+
+def reachable(kube: SimKube, service: tuple[str, str]) -> list[Obj]:
+    """Pods to which a Service (namespace, name) sends new connections."""
+    namespace, name = service
+    for obj in kube.all(SERVICES, namespace, {}):
+        if obj["metadata"]["name"] == name:
+            wanted = obj["spec"]["selector"].items()
+            return [p for p in kube.all(PODS, namespace, {}) if serves(p) and wanted <= p["metadata"]["labels"].items()]
+    return []

@@ -19,6 +19,7 @@ from keeptrusts_operator.loop.observe import LABEL_SERVICE
 from tests.sim.api import SimKube
 
 RESTART_BACKOFF = (0.3, 1.5, 10.0, 20.0)
+ORDINARY_BLOCK_RATE = 0.02
 PROBES_TO_FAIL = 6.0  # seconds: three probes, two apart
 
 
@@ -31,12 +32,29 @@ class Container:
     pack: Pack | None
     ready_after: float
     restarts: int = 0
-    requests: int = 0
+    requests: int = 0  # counted since the process began
+    blocked: int = 0  # among them
     crashed_at: float | None = None
     first_request: float | None = None
     frozen_at: float | None = None
     refuses: bool = False  # ends at every start
     unhealthy_since: float | None = None
+
+    @property
+    def answers(self) -> bool:
+        """Its process runs, and is not stopped."""
+        return self.crashed_at is None and self.frozen_at is None
+
+    @property
+    def block_rate(self) -> float:
+        """What it blocks of all requests: `blocks=45%` in its document, else what an ordinary policy does."""
+        match = re.search(r"blocks=(\d+)%", self.description)
+        return int(match[1]) / 100 if match else ORDINARY_BLOCK_RATE
+
+    def count(self, requests: int, blocked: int) -> None:
+        """More answers."""
+        self.requests += requests
+        self.blocked += blocked
 
     def times(self, ready: bool) -> list[float]:
         """When something about it changes by itself."""
@@ -84,7 +102,7 @@ class Node:
     def health(self, uid: str) -> GatewayHealth:
         """What a gateway says of itself when it is asked."""
         container = self.containers[uid]
-        if container.frozen_at is not None or container.crashed_at is not None:
+        if not container.answers:
             return GatewayHealth.UNKNOWN
         if container.unhealthy_since is not None:
             return GatewayHealth.UNHEALTHY
@@ -128,6 +146,7 @@ class Node:
         wanted = int(spec["replicas"])
         for _ in range(min(wanted - len(current), wanted + 1 - len(pods))):
             await self._start(deployment, template, at)
+        current.sort(key=_is_ready)  # as a ReplicaSet does: those that are not ready go first
         leaving = [*old[: max(0, len(pods) - wanted)], *current[: max(0, len(current) - wanted)]]
         for pod in leaving:
             await self._kube.delete(PODS, metadata["namespace"], pod["metadata"]["name"])
@@ -223,6 +242,7 @@ class Node:
         if at >= back:
             container.restarts += 1
             container.crashed_at, container.first_request, container.starts_at = None, None, at
+            container.requests = container.blocked = 0
             last = status["containerStatuses"][0]["state"]["terminated"]
             state: Obj = {"running": {}}
         else:

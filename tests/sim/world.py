@@ -12,12 +12,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keeptrusts_operator.api.gateway import GatewaySettings
+from keeptrusts_operator.api.gateway import MetricsSettings
 from keeptrusts_operator.core.world import TestReport, TestResult, TestVerdict
-from keeptrusts_operator.gateways.behaviour import Plan as TestPlan
-from keeptrusts_operator.gateways.flows import Flows, Round
-from keeptrusts_operator.gateways.pods import Target
-from keeptrusts_operator.gateways.watch import Heard, Sample
+from keeptrusts_operator.gateways.counters import Page
+from keeptrusts_operator.gateways.ledger import Ledger, Unread
+from keeptrusts_operator.gateways.watch import Aim, Heard, Sample
 from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import GATEWAYS, POLICIES, ApiError, Obj, Resource
 from keeptrusts_operator.loop.clock import SteadyClock
@@ -27,7 +26,8 @@ from tests.demo import objects
 from tests.sim.api import SimKube
 from tests.sim.clients import Clients
 from tests.sim.faults import Call, Crash, Fault, FaultyKube, Past, Plan, no_faults
-from tests.sim.node import Node
+from tests.sim.node import Container, Node
+from tests.sim.stream import Stream
 
 TICK = 0.1
 EPOCH = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -35,68 +35,68 @@ NEVER = float("inf")
 
 
 class SimGateways:
-    """What the operator hears from gateways: every aimed-at pod is asked every half second (ten when nothing goes on)."""
+    """What the operator hears from gateways: every aimed-at pod is asked once a period, and the real books are kept."""
 
     def __init__(self, world: SimWorld) -> None:
         self._world = world
-        self._targets: tuple[Target, ...] = ()
-        self._period, self.next_at = 10.0, 0.0
+        self._aim: Aim | None = None
+        self._ledger = Ledger()
+        self.next_at = 0.0
         self._known: dict[str, Sample] = {}
-        self._counted: dict[str, int] = {}
-        self._round_at: float | None = None
-        self._flows = Flows()
-        self._plan: TestPlan | None = None
         self._results: dict[str, TestResult] = {}
 
-    def aim(self, targets: tuple[Target, ...], settings: GatewaySettings, plan: TestPlan | None, *, busy: bool) -> None:
-        if (plan and plan.rollout_id) != (self._plan and self._plan.rollout_id):
+    def aim(self, aim: Aim) -> None:
+        before, self._aim = self._aim, aim
+        if (aim.plan and aim.plan.rollout_id) != (before and before.plan and before.plan.rollout_id):
             self._results = {}
-        period = 0.5 if busy else 10.0
-        if (targets, period, plan) != (self._targets, self._period, self._plan):
+        self._ledger.aim(aim.targets, aim.settings.metrics, aim.active, aim.case, self._world.at)
+        if before is None or (aim.targets, aim.period, aim.plan) != (before.targets, before.period, before.plan):
             self.next_at = self._world.at
-        self._targets, self._plan, self._period = targets, plan, period
 
     def heard(self, now: datetime) -> Heard:
-        at = self._world.at
-        report = TestReport(self._plan.rollout_id, tuple(self._results.values())) if self._plan else None
-        return Heard(self._known, self._flows.flows(now, at), self._flows.last_answers(now, at), report)
+        at, ledger, plan = self._world.at, self._ledger, self._aim and self._aim.plan
+        report = TestReport(plan.rollout_id, tuple(self._results.values())) if plan else None
+        flows, last_answers = ledger.flows(now, at), ledger.last_answers(now, at)
+        return Heard(self._known, flows, last_answers, report, ledger.judgement(now, at), ledger.scrape())
 
     def tick(self, at: float) -> bool:
         """Ask when it is time to; whether something new was heard."""
-        if at < self.next_at:
+        if self._aim is None or at < self.next_at:
             return False
-        self.next_at = at + self._period
+        self.next_at = at + self._aim.period
         containers = self._world.node.containers
-        before = {u: (s.health, s.loaded) for u, s in self._known.items()}
-        asked = [t for t in self._targets if t.uid in containers]
-        self._known = {t.uid: Sample(self._world.node.health(t.uid), containers[t.uid].pack, at) for t in asked}
-        self._count(asked, at)
-        tested = self._test(at)
-        return tested or {u: (s.health, s.loaded) for u, s in self._known.items()} != before
-
-    def _count(self, asked: list[Target], at: float) -> None:
-        requests: dict[str, float | None] = {}
-        for target in asked:
-            container = self._world.node.containers[target.uid]
-            count = container.requests
-            more = count - self._counted.get(target.uid, 0 if self._round_at is not None else count)
-            self._counted[target.uid] = count
-            requests[target.revision] = (requests.get(target.revision) or 0.0) + more
-        if self._round_at is not None:
-            self._flows.add(Round(self._round_at, at, requests))
-        self._round_at = at
+        before, word = {u: (s.health, s.loaded) for u, s in self._known.items()}, self._ledger.judge.word
+        asked = [t.uid for t in self._aim.targets if t.uid in containers]
+        self._known = {u: Sample(self._world.node.health(u), containers[u].pack, at) for u in asked}
+        metrics = self._aim.settings.metrics
+        self._ledger.enter({u: _page(containers[u], metrics) for u in asked}, at)
+        news = {u: (s.health, s.loaded) for u, s in self._known.items()} != before or self._ledger.judge.word != word
+        return self._test(at) or news
 
     def _test(self, at: float) -> bool:
         """One behaviour test a look. What the gateway decides is written in the document's description."""
-        if self._plan is None or self._plan.pod.uid not in self._world.node.containers:
+        plan = self._aim and self._aim.plan
+        if not plan or plan.pod.uid not in self._world.node.containers:
             return False
-        for test in self._plan.tests:
+        for test in plan.tests:
             old = self._results.get(test.name)
             if old is None or old.verdict is TestVerdict.UNKNOWN:
-                new = self._world.node.tested(self._plan.pod.uid, test.name, at)
+                new = self._world.node.tested(plan.pod.uid, test.name, at)
                 self._results[test.name] = new
                 return new != old
         return False
+
+
+def _page(container: Container, metrics: MetricsSettings) -> Page | Unread:
+    """Its counters, as its profile names them."""
+    decisions = metrics.decisions
+    assert decisions is not None
+    if not container.answers:
+        return Unread("no answer")
+    label = decisions.label
+    allowed, blocked = ((label, words[0]) for words in (decisions.allowed, decisions.blocked))
+    counted = {frozenset([allowed]): float(container.requests - container.blocked)}
+    return Page({**counted, frozenset([blocked]): float(container.blocked)} if container.blocked else counted)
 
 
 class SimWorld:
@@ -113,7 +113,8 @@ class SimWorld:
         self.past = Past(self.kube, lambda: self.at)
         self.node = Node(self.kube, rng)
         self.clients = Clients(self.kube, self.node, rng, lambda at: EPOCH.timestamp() + at)
-        self.clients.service = (namespace, name)
+        self.stream = Stream(self.kube, self.node, rng)
+        self.clients.service = self.stream.service = (namespace, name)
         self.trace: list[str] = []
         self.statuses: list[Obj] = []  # every one that was written
         self.checks: list[Callable[[SimWorld], None]] = []  # after every pass
@@ -144,6 +145,7 @@ class SimWorld:
         end = round(self.at + seconds, 3)
         while self.at < end:
             self.at = round(min(end, max(self.at + TICK, self._next_event())), 3)
+            self.stream.flow(self.at)
             await self._thaw()
             if self._next_tick <= self.at or self.node.next_event(self.at - TICK) <= self.at or self.clients.rate:
                 self._next_tick = NEVER

@@ -3,8 +3,10 @@ next look."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from keeptrusts_operator.core.world import Content, Exposure
 
@@ -125,6 +127,7 @@ class RecordIncident:
     policy_hash: str = ""
     ended_at: datetime | None = None
     timeline: tuple[tuple[datetime, str], ...] = ()  # when, what
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from datetime import timedelta
 from keeptrusts_operator.api.names import ADOPTED_REVISION
 from keeptrusts_operator.api.quantities import format_duration, format_percent
 from keeptrusts_operator.core.actions import Announce
-from keeptrusts_operator.core.look import Look
+from keeptrusts_operator.core.judgement import BLOCK_RATE
+from keeptrusts_operator.core.look import INCONCLUSIVE, Look
 from keeptrusts_operator.core.state import (
     UNPROVEN,
     HistoryEntry,
@@ -25,7 +26,9 @@ from keeptrusts_operator.core.world import Content, Pack, Service, TestVerdict
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=30), timedelta(minutes=30)
 
 REQUESTED = "Requested"
-THE_POLICYS_FAULT = frozenset({"BlockRate", "BehaviourTestFailed", REQUESTED})  # not tried with other pods either
+THE_POLICYS_FAULT = frozenset(
+    {BLOCK_RATE, INCONCLUSIVE, "BehaviourTestFailed", REQUESTED}
+)  # not tried with other pods either
 NOBODYS_FAULT = frozenset({"NoReadyPod"})
 
 Effect = tuple[State, Announce | None]
@@ -76,8 +79,14 @@ def recover_trip(look: Look) -> Effect:
 
 
 def trip(look: Look) -> Effect:
-    """The breaker's word."""
-    return take_back(look, "BlockRate", "the candidate blocks more than is tolerated")
+    """The breaker's word, with its numbers."""
+    said = look.judgement.message if look.judgement else ""
+    return take_back(look, BLOCK_RATE, said or "the candidate blocks more than is tolerated")
+
+
+def leave_inconclusive(look: Look) -> Effect:
+    """Whoever wrote `onInconclusive: RollBack` wants nothing served that could not be judged."""
+    return take_back(look, INCONCLUSIVE, look.no_answer)
 
 
 def leave_unhealthy(look: Look) -> Effect:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
+from keeptrusts_operator.core import judgement
 from keeptrusts_operator.core.actions import RecordIncident
+from keeptrusts_operator.core.judgement import BLOCK_RATE
 from keeptrusts_operator.core.look import Look
 from keeptrusts_operator.core.state import Outage, Rollback, State
 from keeptrusts_operator.core.world import Content, Service, only
@@ -42,8 +45,18 @@ def _follow_rollback(look: Look, state: State) -> tuple[State, tuple[RecordIncid
         rollback.policy_hash,
         rollback.effective_at or rollback.issued_at,
         timeline,
+        _evidence(look, state, rollback),
     )
     return replace(state, rollback=replace(rollback, incident=written)), (record,)
+
+
+def _evidence(look: Look, state: State, rollback: Rollback) -> dict[str, Any]:
+    """The verdict with its numbers, and what it can be replayed from as long as this process remembers it."""
+    judged, heard = state.judged, look.world.judgement
+    if judged is None or rollback.reason != BLOCK_RATE:
+        return {}
+    trail = heard.trail if heard and heard.rollout_id == judged.rollout_id else {}
+    return {**judgement.to_status(judged), **trail}
 
 
 def _with_times(look: Look, state: State, rollback: Rollback) -> Rollback:

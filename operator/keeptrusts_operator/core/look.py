@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from keeptrusts_operator.api.circuit_breaker import BreakerMode
 from keeptrusts_operator.api.names import ADOPTED_REVISION, Verb
 from keeptrusts_operator.api.quantities import format_duration, format_percent
-from keeptrusts_operator.core import judge, target
+from keeptrusts_operator.api.rollout import OnInconclusive
+from keeptrusts_operator.core import liveness, target
+from keeptrusts_operator.core.judgement import BLOCK_RATE, Judgement, Verdict
 from keeptrusts_operator.core.shares import PlannedStep, plan
 from keeptrusts_operator.core.state import Outcome, Rollout, Stage, State
 from keeptrusts_operator.core.world import (
@@ -19,13 +22,13 @@ from keeptrusts_operator.core.world import (
     ServiceConflict,
     TestResult,
     TestVerdict,
-    Verdict,
     World,
 )
 
 UNEXPOSED = frozenset({Stage.PREPARING, Stage.TESTING})
 EXPOSED = frozenset({Stage.CANARY, Stage.SCALE_UP, Stage.SOAKING})
 UNDER_WAY = UNEXPOSED | EXPOSED
+INCONCLUSIVE = "Inconclusive"
 DRAINED_SHARE = 0.01  # of requests: a revision that serves less is drained
 
 
@@ -174,22 +177,22 @@ class Look:
         return self.steps[min(self.rollout.step, len(self.steps) - 1)] if self.steps else None
 
     @cached_property
-    def trouble(self) -> judge.Trouble | None:
+    def trouble(self) -> liveness.Trouble | None:
         """What is wrong with an exposed candidate."""
-        return judge.trouble(self.candidate, self.rollout.ready_at or self.rollout.stage_started_at)
+        return liveness.trouble(self.candidate, self.rollout.ready_at or self.rollout.stage_started_at)
 
     @cached_property
     def trouble_is_ours(self) -> bool:
         """The candidate is worse off than the active revision, which can take the traffic."""
         if self.trouble is None or not self.active.ready:
             return False
-        both = judge.trouble(self.active, self.rollout.ready_at or self.rollout.started_at)
+        both = liveness.trouble(self.active, self.rollout.ready_at or self.rollout.started_at)
         return both is None or both.share < self.trouble.share
 
     @cached_property
-    def failing(self) -> judge.Trouble | None:
+    def failing(self) -> liveness.Trouble | None:
         """What is wrong with a candidate that has no traffic yet."""
-        return judge.failing_start(self.candidate) or judge.refuted_config(self.candidate, self.rollout.pack)
+        return liveness.failing_start(self.candidate) or liveness.refuted_config(self.candidate, self.rollout.pack)
 
     @cached_property
     def hold(self) -> Hold | None:
@@ -207,13 +210,65 @@ class Look:
             return Hold(
                 "BothRevisionsUnhealthy", f"candidate and active revision are both in trouble: {self.trouble.message}"
             )
+        if self.rollout.stage in EXPOSED and self.verdict is Verdict.TRIP:  # else it would have been taken back
+            said = self.judgement.message if self.judgement else ""
+            return Hold("NoActivePod", f"no pod of {self.state.active} is ready to take the traffic back: {said}")
         if self.paused:
             return Hold("Paused", self._paused_by())
-        if self.rollout.stage in EXPOSED and (drift := judge.refuted_config(self.candidate, self.rollout.pack)):
+        if self.rollout.stage in EXPOSED and (drift := liveness.refuted_config(self.candidate, self.rollout.pack)):
             return Hold(drift.reason, drift.message)
-        if world.verdict in (Verdict.HOLD, Verdict.INCONCLUSIVE) and self.rollout.stage in EXPOSED:
-            return Hold(world.verdict.value, "the block rate gives no clear answer")
+        if self.rollout.stage in EXPOSED and self.verdict is Verdict.HOLD:
+            judged = self.judgement
+            return Hold(judged.reason, judged.message) if judged else Hold(BLOCK_RATE, "")
+        if self.inconclusive and world.spec.rollout.on_inconclusive is OnInconclusive.HOLD:
+            return Hold(INCONCLUSIVE, self.no_answer)
         return self._too_coarse()
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """The judge's word on this rollout's candidate. A trip is final; a word that says the same as the one that was
+        written last is that one, so that status does not change with every sample."""
+        kept, fresh = (
+            j if j and j.rollout_id == self.rollout.id else None for j in (self.state.judged, self.world.judgement)
+        )
+        if kept and (fresh is None or kept.verdict is Verdict.TRIP):
+            return kept
+        return kept if kept and fresh and kept.says_as(fresh) else fresh
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the breaker lets the rollout do, by spec.circuitBreaker.mode."""
+        mode = self.world.spec.circuit_breaker.mode
+        if mode in (BreakerMode.OFF, BreakerMode.NOTIFY) or not self.world.spec.gateway.metrics.decisions:
+            return Verdict.UNJUDGED
+        said = self.judgement.verdict if self.judgement else Verdict.UNDECIDED
+        return Verdict.HOLD if said is Verdict.TRIP and mode is BreakerMode.HOLD else said
+
+    @property
+    def inconclusive(self) -> bool:
+        """The step's deadline, or the time of the soak, has passed without a clear answer. It may still come."""
+        rollout = self.rollout
+        if self.verdict is not Verdict.UNDECIDED:
+            return False
+        if rollout.stage is Stage.SOAKING:
+            return self.elapsed(rollout.drained_at, self.world.spec.rollout.soak.duration)
+        if rollout.stage is not Stage.CANARY:
+            return False
+        return self.elapsed(rollout.step_started_at, self.world.spec.rollout.step_deadline)
+
+    @property
+    def no_answer(self) -> str:
+        """Why nothing can be said of the candidate's block rate, and what to do."""
+        judged, waited = self.judgement, self.world.spec.rollout.step_deadline
+        if judged is None or not judged.canary.requests:
+            unread = self.world.scrape.why if self.world.scrape else ""
+            why = f"its counters cannot be read: {unread}" if unread else "no request of it has been counted"
+        else:
+            why = f"{judged.message or 'the counts leave it open'} after {format_duration(waited)}"
+        return (
+            f"whether it blocks more than is tolerated cannot be said ({why}); it is still measured. To go on anyway: "
+            f"{self.command(Verb.PROMOTE, self.rollout.revision)}"
+        )
 
     def _before_the_first(self) -> Hold | None:
         """A gateway that already runs is to be adopted before anything is compared with it."""
@@ -248,7 +303,7 @@ class Look:
             unknown = self.test_result(TestVerdict.UNKNOWN)
             why = f"test {unknown.name}: {unknown.message}" if unknown else "they have not all been answered"
             return Hold("TestsInconclusive", f"behaviour tests neither pass nor fail: {why}; they are tried again")
-        why = judge.waiting_for(self.candidate) or "its pods are not all ready"
+        why = liveness.waiting_for(self.candidate) or "its pods are not all ready"
         return Hold(
             "ProgressDeadlineExceeded",
             f"{self.candidate.ready} of {self.pods_wanted} candidate pods ready after "

@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keeptrusts_operator.api.names import ADOPTED_REVISION, Verb
-from keeptrusts_operator.core import effects, incidents, requests, target
+from keeptrusts_operator.api.rollout import OnInconclusive
+from keeptrusts_operator.core import effects, incidents, judging, requests, target
 from keeptrusts_operator.core.actions import Action
 from keeptrusts_operator.core.effects import Effect
+from keeptrusts_operator.core.judgement import Verdict
 from keeptrusts_operator.core.look import EXPOSED, UNDER_WAY, UNEXPOSED, Hold, Look
 from keeptrusts_operator.core.state import Outcome, Stage, State
-from keeptrusts_operator.core.world import LIVE, Content, Service, TestVerdict, Unreadable, Unusable, Verdict, World
+from keeptrusts_operator.core.world import LIVE, Content, Service, TestVerdict, Unreadable, Unusable, World
 
 NO_ROLLOUT: frozenset[Stage | None] = frozenset({None})
 ANYTIME: frozenset[Stage | None] = NO_ROLLOUT | UNDER_WAY
@@ -99,12 +101,22 @@ def _exposable(look: Look) -> bool:
 def _step_passed(look: Look) -> bool:
     step = look.current_step
     done = step is None or look.elapsed(look.rollout.step_started_at, step.min_duration)
-    return done and look.world.verdict in (Verdict.CLEAR, Verdict.UNJUDGED)
+    return done and _nothing_against_it(look)
+
+
+def _nothing_against_it(look: Look) -> bool:
+    promotes = look.world.spec.rollout.on_inconclusive is OnInconclusive.PROMOTE
+    return look.verdict in (Verdict.CLEAR, Verdict.UNJUDGED) or (look.inconclusive and promotes)
+
+
+def _left_inconclusive(look: Look) -> bool:
+    leaves = look.world.spec.rollout.on_inconclusive is OnInconclusive.ROLL_BACK
+    return leaves and look.inconclusive and look.active.ready > 0
 
 
 def _soaked(look: Look) -> bool:
     done = look.elapsed(look.rollout.drained_at, look.world.spec.rollout.soak.duration)
-    return done and look.candidate.ready >= look.pods_wanted and look.world.verdict in (Verdict.CLEAR, Verdict.UNJUDGED)
+    return done and look.candidate.ready >= look.pods_wanted and _nothing_against_it(look)
 
 
 def _request(verb: Verb, when: str) -> Rule:
@@ -136,8 +148,16 @@ RULES: tuple[Rule, ...] = (
         EXPOSED,
         "RolledBack",
         "the breaker trips; the policy is quarantined",
-        lambda look: look.world.verdict is Verdict.TRIP and look.active.ready > 0,
+        lambda look: look.verdict is Verdict.TRIP and look.active.ready > 0,
         effects.trip,
+    ),
+    Rule(
+        "LeftInconclusive",
+        _IN({Stage.CANARY, Stage.SOAKING}),
+        "RolledBack",
+        "the breaker has no answer at the step's deadline and onInconclusive is RollBack; the policy is quarantined",
+        _left_inconclusive,
+        effects.leave_inconclusive,
     ),
     Rule(
         "Unhealthy",
@@ -303,7 +323,9 @@ def decide(world: World, state: State) -> Decision:
     else:
         hold = hold or look.late
         after, announced = _with_hold(look.state, hold, world.now), ()
+    after, told = judging.follow(look, after)
     after, records = incidents.follow(look, after)
+    announced = (*announced, *((told,) if told and not rule else ()))
     actions = (*target.actions(world, after, _shift(look, after)), *records, *announced)
     if rule:
         return Decision(after, actions, timedelta(0), rule.name)
@@ -350,6 +372,7 @@ def _look_again(look: Look, after: State) -> timedelta:
         times.extend(t for t in (rollout.deadline,) if t)
         if rollout.stage is Stage.CANARY and rollout.step_started_at and look.current_step:
             times.append(rollout.step_started_at + look.current_step.min_duration)
+            times.append(rollout.step_started_at + spec.rollout.step_deadline)
         if rollout.stage is Stage.SOAKING:
             begun = rollout.drained_at or rollout.stage_started_at
             times += [begun + spec.rollout.soak.duration, begun + spec.rollout.connection_drain_timeout]

@@ -12,7 +12,8 @@ from typing import Any
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.quantities import format_duration, format_percent, format_time, parse_percent
-from keeptrusts_operator.core import judge, target
+from keeptrusts_operator.core import liveness, target
+from keeptrusts_operator.core.judgement import Verdict
 from keeptrusts_operator.core.look import UNEXPOSED, Look
 from keeptrusts_operator.core.machine import Decision
 from keeptrusts_operator.core.state import MESSAGE_LIMIT, Outcome, Stage, State, to_status
@@ -29,6 +30,12 @@ from keeptrusts_operator.core.world import (
 )
 
 HASH_VERSION = 1
+WORDS = {
+    Verdict.TRIP: "it blocks more than is tolerated",
+    Verdict.HOLD: "it may block more than is tolerated",
+    Verdict.CLEAR: "it blocks no more than is tolerated",
+    Verdict.UNDECIDED: "being judged",
+}
 CONDITION_LIMIT = 32768  # characters, as the CRD allows
 PHASE_OF_STAGE = {
     Stage.PREPARING: "Preparing",
@@ -126,6 +133,8 @@ def conditions(world: World, decision: Decision, phase: str, message: str) -> li
         _accepted(world),
         _in_sync(world, state, in_sync),
         _healthy(world, state),
+        _scrapeable(world, state),
+        _tripped(state),
         *_budget(world),
     ]
 
@@ -206,14 +215,35 @@ def _healthy(world: World, state: State) -> Condition:
     active = world.revision(state.active)
     wanted = target.replicas(world, state).get(state.active, 1)
     pack = next((e.pack for e in reversed(state.history) if e.revision == state.active), None)
-    if drift := judge.refuted_config(active, pack):
+    if drift := liveness.refuted_config(active, pack):
         return Condition("Healthy", "False", drift.reason, drift.message)
-    if judge.degraded(active):
+    if liveness.degraded(active):
         return Condition("Healthy", "False", "Degraded", "some active gateways report status degraded")
     if active.ready < wanted:
-        why = judge.waiting_for(active) or "pods are missing"
+        why = liveness.waiting_for(active) or "pods are missing"
         return Condition("Healthy", "False", "PodsNotReady", f"{active.ready} of {wanted} active pods ready: {why}")
     return Condition("Healthy", "True", "PodsReady", f"{active.ready} of {wanted} active pods ready")
+
+
+def _scrapeable(world: World, state: State) -> Condition:
+    """Whether there is anything to judge by: said before the first rollout needs it."""
+    scrape = world.scrape
+    if not world.spec.gateway.metrics.decisions:
+        message = "spec.gateway.metrics.decisions names no counter, so no candidate can be judged by what it blocks"
+        return Condition("Scrapeable", "False", "NoDecisionCounter", message)
+    if scrape is None or not scrape.of:
+        return Condition("Scrapeable", "Unknown", "NotAsked", "no gateway pod has been asked for its counters yet")
+    words = f"the counters of {scrape.read} of {scrape.of} gateway pods are read"
+    if scrape.read == scrape.of:
+        return Condition("Scrapeable", "True", "CountersRead", words)
+    return Condition("Scrapeable", "False", "CountersNotRead", f"{words}: {scrape.why}")
+
+
+def _tripped(state: State) -> Condition:
+    judged = state.judged
+    if judged and judged.verdict is Verdict.TRIP:
+        return Condition("BreakerTripped", "True", judged.reason, judged.message)
+    return Condition("BreakerTripped", "False", "NotTripped", judged.message if judged else "no candidate is judged")
 
 
 def _budget(world: World) -> list[Condition]:
@@ -235,9 +265,9 @@ def _progress(world: World, state: State) -> str:
     if rollout.stage is Stage.TESTING:
         return f"{_what(rollout)} is tested without traffic: {_tests_words(world, state)}."
     if rollout.stage is Stage.PREPARING:
-        why = judge.waiting_for(candidate) if candidate.ready < wanted else ""
+        why = liveness.waiting_for(candidate) if candidate.ready < wanted else ""
         return f"{_what(rollout)} is being prepared without traffic: {pods}{f' ({why})' if why else ''}."
-    judged = "judged by time and health only: there is no breaker yet"
+    judged = _judged(Look(world, state))
     if rollout.stage is Stage.CANARY:
         steps = Look(world, state).steps
         if not steps:
@@ -250,6 +280,22 @@ def _progress(world: World, state: State) -> str:
     duration = format_duration(world.spec.rollout.soak.duration)
     begun = f"for {duration}" if rollout.drained_at else f"and is being drained; the soak of {duration} begins then"
     return f"{_what(rollout)} takes all new connections, {state.active} stays warm {begun}; {judged}."
+
+
+def _judged(look: Look) -> str:
+    """What the breaker says of the candidate, in half a sentence."""
+    verdict, kept = look.verdict, look.state.judged
+    if verdict is Verdict.UNJUDGED:
+        why = (
+            f"circuitBreaker.mode is {look.world.spec.circuit_breaker.mode}"
+            if look.world.spec.gateway.metrics.decisions
+            else "no counter of decisions is configured"
+        )
+        return f"judged by time and health only ({why})"
+    if kept is None or not kept.canary.requests:
+        unread = look.world.scrape
+        return f"not judged yet: {unread.why if unread and unread.why else 'no request of it has been counted'}"
+    return f"{WORDS[verdict]}: {kept.message}"
 
 
 def _tests_words(world: World, state: State) -> str:
@@ -319,7 +365,7 @@ def _describe_rollout(out: dict[str, Any], world: World, decision: Decision) -> 
     rollout = state.rollout
     assert rollout is not None
     steps = Look(world, state).steps if state.active else ()
-    out["verdict"] = world.verdict.value
+    out["verdict"] = Look(world, state).verdict.value
     if steps:
         out["plan"] = [
             {"weight": format_percent(s.weight), "realWeight": format_percent(round(s.real_weight, 3)), "pods": s.pods}

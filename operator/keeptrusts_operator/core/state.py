@@ -14,6 +14,8 @@ from typing import Any
 
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.quantities import format_time, parse_time
+from keeptrusts_operator.core import judgement
+from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.world import Pack
 
 HISTORY_LIMIT = 50
@@ -161,6 +163,7 @@ class State:
     restarting: tuple[str, ...] = ()  # the revisions that ran then
     requests: tuple[Request, ...] = ()  # the newest of each verb
     outage: Outage | None = None
+    judged: Judgement | None = None  # the judge's word of the candidate, as it was written last
 
     def quarantine_of(self, revision: str, policy_hash: str) -> Quarantine | None:
         """The entry that keeps this content from being tried, if any: by its policy where that is to blame."""
@@ -207,6 +210,7 @@ def from_status(status: Mapping[str, Any]) -> State:
         restarting=tuple(status.get("restarting", ())),
         requests=tuple(_request_from(r) for r in status.get("requests", ())),
         outage=Outage(parse_time(outage["startedAt"]), outage.get("incident", "")) if outage else None,
+        judged=judgement.from_status(status["breaker"]) if status.get("breaker") else None,
     )
 
 
@@ -236,6 +240,8 @@ def to_status(state: State) -> dict[str, Any]:
             "reason": state.retry.reason,
             "message": state.retry.message[:MESSAGE_LIMIT],
         }
+    if state.judged:
+        status["breaker"] = judgement.to_status(state.judged)
     if state.outage:
         status["outage"] = _compact(startedAt=format_time(state.outage.started_at), incident=state.outage.incident)
     return {k: v for k, v in status.items() if v not in ("", [], None)}

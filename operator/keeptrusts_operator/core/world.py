@@ -15,16 +15,7 @@ from typing import Any
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.policy import BehaviourTest
-
-
-class Verdict(StrEnum):
-    """What the breaker says of the candidate. Until there is one, every stage is `Unjudged`: time and health decide."""
-
-    TRIP = "Trip"
-    HOLD = "Hold"
-    CLEAR = "Clear"
-    INCONCLUSIVE = "Inconclusive"
-    UNJUDGED = "Unjudged"
+from keeptrusts_operator.core.judgement import Judgement
 
 
 class GatewayHealth(StrEnum):
@@ -92,6 +83,8 @@ class Content:
     warnings: tuple[str, ...] = ()
     tests: tuple[BehaviourTest, ...] = ()
     model: str = ""  # that behaviour tests name
+    expected_increase: float = 0.0  # of the block rate, by the policy's own word; fractions of all requests
+    expected_decrease: float = 0.0
     config_map: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     deployment: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -250,6 +243,15 @@ class Flow:
 
 
 @dataclass(frozen=True)
+class Scrape:
+    """Whether the gateways' counters can be read: of how many pods, and why not of the others."""
+
+    read: int
+    of: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class AdoptedPod:
     """A pod of the Deployment that `spec.adoptFrom` names."""
 
@@ -270,11 +272,12 @@ class World:
     desired: Desired
     service: Service | ServiceConflict | None
     revisions: Mapping[str, Revision] = field(default_factory=dict)
-    verdict: Verdict = Verdict.UNJUDGED
+    judgement: Judgement | None = None  # None: nothing has been counted yet, or nobody counts
     uid: str = ""
     requests: Mapping[Verb, Asked] = field(default_factory=dict)
     tests: TestReport | None = None
     flows: Mapping[str, Flow] = field(default_factory=dict)  # by revision; one that is not in it is not known
+    scrape: Scrape | None = None  # None: not tried yet
     last_answers: Mapping[str, datetime] = field(default_factory=dict)  # by revision: when a counter moved last
     endpoints: frozenset[str] | None = None  # revisions that EndpointSlices of the Service hold; None: not looked at
     adopted: tuple[AdoptedPod, ...] = ()

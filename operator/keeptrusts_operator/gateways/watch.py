@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,16 +13,17 @@ from typing import Any
 import httpx
 
 from keeptrusts_operator.api.gateway import GatewaySettings, LoadedConfig
-from keeptrusts_operator.core.world import Flow, GatewayHealth, Pack, TestReport
+from keeptrusts_operator.core.judgement import Judgement
+from keeptrusts_operator.core.world import Flow, GatewayHealth, Pack, Scrape, TestReport
 from keeptrusts_operator.gateways.behaviour import BehaviourTests, Plan
-from keeptrusts_operator.gateways.counters import NotMetrics, PodCounters, read_page
-from keeptrusts_operator.gateways.flows import Flows, Round
+from keeptrusts_operator.gateways.counters import NotMetrics, Page, read_page
+from keeptrusts_operator.gateways.judging import Case
+from keeptrusts_operator.gateways.ledger import Ledger, Unread
 from keeptrusts_operator.gateways.pods import Target, base_url
 
-logger = logging.getLogger(__name__)
-
 REQUEST_TIMEOUT = httpx.Timeout(1.0)
-BUSY_SECONDS, IDLE_SECONDS = 0.5, 10.0
+PATIENCE = 0.25  # seconds that a look waits for its pods; who answers later is in a later look
+IDLE_SECONDS = 30.0
 MAX_BODY = 1 << 20
 CONSECUTIVE = 2  # a verdict needs this many samples that say the same
 STATUS = {"healthy": GatewayHealth.HEALTHY, "degraded": GatewayHealth.DEGRADED, "unhealthy": GatewayHealth.UNHEALTHY}
@@ -46,6 +46,20 @@ class Heard:
     flows: Mapping[str, Flow] = field(default_factory=dict)  # by revision
     last_answers: Mapping[str, datetime] = field(default_factory=dict)  # by revision
     tests: TestReport | None = None
+    judgement: Judgement | None = None
+    scrape: Scrape | None = None
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Which pods to ask from now on and how often, which behaviour tests to run, and whom to judge."""
+
+    targets: tuple[Target, ...]
+    settings: GatewaySettings
+    active: str
+    period: float = IDLE_SECONDS  # seconds from look to look
+    plan: Plan | None = None
+    case: Case | None = None
 
 
 class GatewayWatch:
@@ -55,106 +69,115 @@ class GatewayWatch:
         self, client: httpx.AsyncClient, wake: Callable[[], None], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._client, self._wake, self._monotonic = client, wake, monotonic
-        self._targets: tuple[Target, ...] = ()
-        self._settings: GatewaySettings | None = None
-        self._period = IDLE_SECONDS
+        self._aim: Aim | None = None
         self._changed = asyncio.Event()
         self._known: dict[str, Sample] = {}
         self._last: dict[str, tuple[GatewayHealth, int]] = {}  # newest answer, and how often in a row
-        self._counters: dict[str, PodCounters] = {}
-        self._flows = Flows()
-        self._round_at: float | None = None
-        self._started_at = time.time()
+        self._ledger = Ledger()
+        self._asking: dict[str, asyncio.Task[_Said]] = {}  # by pod UID
         self._tests = BehaviourTests(client, wake)
 
-    def aim(self, targets: tuple[Target, ...], settings: GatewaySettings, plan: Plan | None, *, busy: bool) -> None:
-        """Which pods to ask from now on and how often, and which behaviour tests to run."""
-        self._tests.aim(plan)
-        period = BUSY_SECONDS if busy else IDLE_SECONDS
-        if (targets, settings, period) == (self._targets, self._settings, self._period):
-            return
-        if self._settings and settings.metrics != self._settings.metrics:
-            self._counters, self._flows = {}, Flows()
-        self._targets, self._settings, self._period = targets, settings, period
-        uids = {t.uid for t in targets}
+    def aim(self, aim: Aim) -> None:
+        """From now on."""
+        before, self._aim = self._aim, aim
+        self._tests.aim(aim.plan)
+        self._ledger.aim(aim.targets, aim.settings.metrics, aim.active, aim.case, self._monotonic())
+        uids = {t.uid for t in aim.targets}
         self._known = {u: s for u, s in self._known.items() if u in uids}
         self._last = {u: s for u, s in self._last.items() if u in uids}
-        self._counters = {u: c for u, c in self._counters.items() if u in uids}
-        self._changed.set()
+        if before is None or (aim.targets, aim.settings, aim.period) != (
+            before.targets,
+            before.settings,
+            before.period,
+        ):
+            self._changed.set()
 
     def heard(self, now: datetime) -> Heard:
         """Everything that is known; a sample that is too old to count is not in it."""
-        at = self._monotonic()
-        oldest = at - 3 * max(self._period, 1.0)
-        samples = {u: s for u, s in self._known.items() if s.at >= oldest}
-        return Heard(samples, self._flows.flows(now, at), self._flows.last_answers(now, at), self._tests.report())
+        at, ledger = self._monotonic(), self._ledger
+        oldest = at - 3 * max(self._aim.period if self._aim else 0.0, 1.0)
+        return Heard(
+            {u: s for u, s in self._known.items() if s.at >= oldest},
+            ledger.flows(now, at),
+            ledger.last_answers(now, at),
+            self._tests.report(),
+            ledger.judgement(now, at),
+            ledger.scrape(),
+        )
 
     async def run(self) -> None:
         """Ask until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tests.run())
-            group.create_task(self._sample_all())
+            group.create_task(self._look_again_and_again())
 
-    async def _sample_all(self) -> None:
-        while True:
-            if self._settings is not None and self._settings.scheme == "http":
-                await self._round(self._targets, self._settings)
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), self._period)
-            except TimeoutError:
-                continue
+    async def _look_again_and_again(self) -> None:
+        try:
+            while True:
+                self._changed.clear()
+                began = self._monotonic()
+                if self._aim is not None and self._aim.settings.scheme == "http":
+                    await self._look(self._aim)
+                period = self._aim.period if self._aim else IDLE_SECONDS
+                try:
+                    await asyncio.wait_for(self._changed.wait(), max(0.05, began + period - self._monotonic()))
+                except TimeoutError:
+                    continue
+        finally:
+            for task in self._asking.values():
+                task.cancel()
 
-    async def _round(self, targets: tuple[Target, ...], settings: GatewaySettings) -> None:
-        since, at = self._round_at, self._monotonic()
-        self._round_at = at
-        counted = await asyncio.gather(*(self._sample(t, settings) for t in targets))
-        if since is None:
-            return
-        requests: dict[str, float | None] = {}
-        for target, more in zip(targets, counted, strict=True):
-            before = requests.get(target.revision, 0.0)
-            requests[target.revision] = None if before is None or more is None else before + more
-        self._flows.add(Round(since, at, requests))
+    async def _look(self, aim: Aim) -> None:
+        """Ask every pod that is not being asked still, and take what has been answered by now."""
+        fresh = [t for t in aim.targets if t.uid not in self._asking]
+        for target in fresh:
+            self._asking[target.uid] = asyncio.create_task(self._ask(target, aim.settings))
+        if fresh:
+            await asyncio.wait([self._asking[t.uid] for t in fresh], timeout=PATIENCE)
+        answered = {u: task.result() for u, task in self._asking.items() if task.done()}
+        self._asking = {u: task for u, task in self._asking.items() if u not in answered}
+        word = self._ledger.judge.word
+        current = {t.uid for t in (self._aim or aim).targets}
+        news = [self._take(u, said) for u, said in answered.items() if u in current]
+        self._ledger.enter({u: said.page for u, said in answered.items() if said.page}, self._monotonic())
+        if any(news) or self._ledger.judge.word != word:
+            self._wake()
 
-    async def _sample(self, target: Target, settings: GatewaySettings) -> float | None:
-        """Ask one pod everything; the requests that it has counted since it was asked before, None if not known."""
-        base = base_url(target, settings)
-        health, loaded, counted = await asyncio.gather(
-            self._health(base, settings.health.status),
-            self._loaded(base, settings.loaded_config),
-            self._count(base, target, settings),
-        )
-        before = self._known.get(target.uid)
-        last, times = self._last.get(target.uid, (GatewayHealth.UNKNOWN, 0))
+    def _take(self, uid: str, said: _Said) -> bool:
+        """Whether a pod says something else than before, and says it often enough."""
+        before, health = self._known.get(uid), said.health
+        last, times = self._last.get(uid, (GatewayHealth.UNKNOWN, 0))
         times = times + 1 if last is health else 1
-        self._last[target.uid] = (health, times)
+        self._last[uid] = (health, times)
         if times < CONSECUTIVE:
             health = before.health if before else GatewayHealth.UNKNOWN
-        self._known[target.uid] = Sample(health, loaded, self._monotonic())
-        if before is None or (before.health, before.loaded) != (health, loaded):
-            self._wake()
-        return counted
+        self._known[uid] = Sample(health, said.loaded, self._monotonic())
+        return before is None or (before.health, before.loaded) != (health, said.loaded)
 
-    async def _count(self, base: str, target: Target, settings: GatewaySettings) -> float | None:
-        """Increment of the decision counters; None for a pod at its first sight, unless it was born under our eyes."""
+    async def _ask(self, target: Target, settings: GatewaySettings) -> _Said:
+        """Ask one pod everything, at once."""
+        base = base_url(target, settings)
+        health, loaded, page = await asyncio.gather(
+            self._health(base, settings.health.status),
+            self._loaded(base, settings.loaded_config),
+            self._page(base, settings),
+        )
+        return _Said(health, loaded, page)
+
+    async def _page(self, base: str, settings: GatewaySettings) -> Page | Unread | None:
+        """Its counters; None when there are none to look for."""
         if settings.metrics.decisions is None:
             return None
-        answer = await self._get(base + settings.metrics.path)
-        if answer is None or not answer.ok:
-            return None
+        path = settings.metrics.path
+        answer = await self._get(base + path)
+        if answer is None:
+            return Unread(f"no answer from {path} within {REQUEST_TIMEOUT.read:g} s")
+        if not answer.ok:
+            return Unread(f"{path} answers HTTP {answer.status}")
         try:
-            page = read_page(answer.text, settings.metrics)
+            return read_page(answer.text, settings.metrics)
         except NotMetrics as error:
-            logger.debug("%s: %s", base, error)
-            return None
-        counters = self._counters.get(target.uid)
-        if counters is None:
-            born_here = self._round_at is not None and target.born_at > self._started_at
-            counters = self._counters[target.uid] = PodCounters(settings.metrics, from_zero=born_here)
-            increment = counters.feed(page)
-            return increment.requests if born_here else None
-        return counters.feed(page).requests
+            return Unread(f"{path}: {error}")
 
     async def _health(self, base: str, path: str) -> GatewayHealth:
         """Its own word where there is one; an answer without one is healthy when it is a 2xx, else unknown."""
@@ -184,15 +207,28 @@ class GatewayWatch:
                     data += chunk
                     if len(data) > MAX_BODY:
                         return None
-                return _Answer(response.is_success, data.decode(errors="replace"))
+                return _Answer(response.status_code, data.decode(errors="replace"))
         except (httpx.HTTPError, httpx.InvalidURL):
             return None
 
 
 @dataclass(frozen=True)
+class _Said:
+    """One pod's answers."""
+
+    health: GatewayHealth
+    loaded: Pack | None
+    page: Page | Unread | None
+
+
+@dataclass(frozen=True)
 class _Answer:
-    ok: bool
+    status: int
     text: str
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
 
     @property
     def body(self) -> Any:

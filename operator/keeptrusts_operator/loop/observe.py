@@ -122,6 +122,8 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
         uid=metadata["uid"],
         requests=views.requests_of(gateway),
         tests=heard.tests,
+        judgement=heard.judgement,
+        scrape=heard.scrape,
         flows=heard.flows,
         last_answers=heard.last_answers,
         endpoints=None if slices is None else views.endpoints_of(slices, pods),

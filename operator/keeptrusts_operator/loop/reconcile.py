@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from keeptrusts_operator.api.gateway import GatewaySettings
+from keeptrusts_operator.api.circuit_breaker import BreakerMode
+from keeptrusts_operator.api.gateway import CountedAt
+from keeptrusts_operator.core.look import EXPOSED
 from keeptrusts_operator.core.machine import Decision, decide
 from keeptrusts_operator.core.report import status_of
 from keeptrusts_operator.core.state import Stage, State, from_status
-from keeptrusts_operator.core.world import Content
+from keeptrusts_operator.core.world import Content, World
 from keeptrusts_operator.gateways.behaviour import Plan
+from keeptrusts_operator.gateways.judging import Case
 from keeptrusts_operator.gateways.pods import Target
-from keeptrusts_operator.gateways.watch import Heard
+from keeptrusts_operator.gateways.watch import IDLE_SECONDS, Aim, Heard
 from keeptrusts_operator.kube.port import GATEWAYS, ApiError, Conflict, Kube, NotFound, Obj
 from keeptrusts_operator.loop.act import Actor, Receipt
 from keeptrusts_operator.loop.clock import SteadyClock
@@ -26,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 AGAIN = timedelta(0)
 WAIT_FOR_PERSON = timedelta(minutes=5)
+FAST = 0.5  # seconds from look to look while a canary is judged
+FEW_PODS = 20  # of a candidate that are asked so often
 
 
 class Gateways(Protocol):
@@ -35,8 +40,8 @@ class Gateways(Protocol):
         """Everything that is known now, in the loop's own time."""
         ...
 
-    def aim(self, targets: tuple[Target, ...], settings: GatewaySettings, plan: Plan | None, *, busy: bool) -> None:
-        """Which pods to ask from now on, and which behaviour tests to run."""
+    def aim(self, aim: Aim) -> None:
+        """What to ask from now on."""
         ...
 
 
@@ -107,7 +112,9 @@ class Reconciler:
             if p.ip
         )
         leaving = left is not None and bool(world.revision(left.revision).pods)
-        self._gateways.aim(targets, world.spec.gateway, _plan(seen, state, targets), busy=bool(rollout) or leaving)
+        period = _period(seen.world, state) if rollout else FAST if leaving else IDLE_SECONDS
+        plan, case = _plan(seen, state, targets), _case(seen.world, state)
+        self._gateways.aim(Aim(targets, world.spec.gateway, state.active, period, plan, case))
 
     async def _write_status(self, gateway: Obj, status: Obj) -> bool:
         """Write what changed, onto the version that was read. False: the object has changed, look again."""
@@ -142,6 +149,39 @@ class Reconciler:
             logger.warning(
                 "%s/%s: %s (and status could not be written: %s)", self._namespace, self._name, error, failure
             )
+
+
+def _period(world: World, state: State) -> float:
+    """Seconds between looks: often while a canary is judged, less often the more pods it has and the longer it lasts."""
+    rollout = state.rollout
+    assert rollout is not None
+    if rollout.stage in (Stage.CANARY, Stage.SCALE_UP):
+        return FAST if len(world.revision(rollout.revision).pods) <= FEW_PODS else 2 * FAST
+    return 4 * FAST if rollout.drained_at else 2 * FAST
+
+
+def _case(world: World, state: State) -> Case | None:
+    """Whom to judge: a candidate with traffic, beside an active revision."""
+    rollout, content, metrics = state.rollout, world.desired, world.spec.gateway.metrics
+    if rollout is None or rollout.stage not in EXPOSED or not state.active or rollout.requested:
+        return None
+    if metrics.decisions is None or world.spec.circuit_breaker.mode is BreakerMode.OFF:
+        return None
+    arms = [world.revision(r).ready for r in (rollout.revision, state.active)]
+    ours = isinstance(content, Content) and content.policy_hash == rollout.policy_hash
+    step = f"/{rollout.step}/{'running' if rollout.step_started_at else 'coming'}"
+    return Case(
+        rollout.id,
+        state.active,
+        rollout.revision,
+        rollout.stage.value + (step if rollout.stage is Stage.CANARY else ""),
+        1.0 if rollout.stage is Stage.SOAKING else arms[0] / max(1, sum(arms)),
+        world.spec.circuit_breaker,
+        content.expected_increase if ours and isinstance(content, Content) else 0.0,
+        content.expected_decrease if ours and isinstance(content, Content) else 0.0,
+        metrics.decisions.counted_at is CountedAt.COMPLETION,
+        state.judged,
+    )
 
 
 def _plan(seen: Observation, state: State, targets: tuple[Target, ...]) -> Plan | None:

@@ -15,7 +15,7 @@ from keeptrusts_operator.api import names
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
 from keeptrusts_operator.api.errors import InvalidSpec
 from keeptrusts_operator.api.gateway import Profile
-from keeptrusts_operator.api.policy import BehaviourTest, Expectation, GatewayPolicySpec, Validation, parse_policy
+from keeptrusts_operator.api.policy import Expectation, GatewayPolicySpec, Validation, parse_policy
 from keeptrusts_operator.core.world import Content, Desired, Pack, Unreadable, Unusable
 from keeptrusts_operator.kube.port import (
     CONFIG_MAPS,
@@ -175,16 +175,16 @@ def _checked(
         return Unusable("PolicyInvalid", _lint_words(spec.policy_ref, document.errors))
     if untestable := _untestable(policy, spec):
         return Unusable("PolicyInvalid", f"GatewayPolicy {spec.policy_ref}: {untestable}")
-    return _content(gateway, spec, policy_object["spec"], document, document.result, policy.tests)
+    return _content(gateway, spec, policy_object["spec"], policy, document, document.result)
 
 
 def _content(
     gateway: Obj,
     spec: GatewayDeploymentSpec,
     policy: Mapping[str, Any],
+    parsed: GatewayPolicySpec,
     document: Document,
     result: LintResult,
-    tests: tuple[BehaviourTest, ...],
 ) -> Content | Unusable:
     revision = revision_of(document.value, spec.template, spec.raw_gateway)
     try:
@@ -198,8 +198,10 @@ def _content(
         policy_hash=policy_hash_of(document.value, policy),
         pack=pack,
         warnings=tuple(warnings[:5]),
-        tests=tests,
+        tests=parsed.tests,
         model=_model(document.value),
+        expected_increase=parsed.expected_block_rate_increase,
+        expected_decrease=parsed.expected_block_rate_decrease,
         config_map=children.config_map(gateway, revision, document.value, deployment, spec.gateway.config_file),
         deployment=deployment,
     )

@@ -31,6 +31,8 @@ def incident(gateway: Mapping[str, Any], record: RecordIncident) -> Obj:
     }
     if record.policy_hash:
         status["policyHash"] = record.policy_hash
+    if record.evidence:
+        status["evidence"] = dict(record.evidence)
     if record.ended_at:
         status["endedAt"] = format_time(record.ended_at)
     return {

@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from keeptrusts_operator.api.circuit_breaker import BreakerMode, CircuitBreaker
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.quantities import IntOrPercent
 from keeptrusts_operator.api.rollout import Rollout as RolloutSettings
 from keeptrusts_operator.api.rollout import Soak, Step
 from keeptrusts_operator.core.actions import EnsureBudget, RecordIncident, ShiftTraffic
+from keeptrusts_operator.core.judgement import Judgement, Verdict
 from keeptrusts_operator.core.machine import Decision, decide
 from keeptrusts_operator.core.state import Stage, State
 from keeptrusts_operator.core.world import (
@@ -51,7 +53,17 @@ def spec(replicas: int = 4, **rollout: Any) -> GatewayDeploymentSpec:
         template={"spec": {"containers": [{"name": "gateway", "image": "x"}]}},
         replicas=replicas,
         rollout=RolloutSettings(**{**settings, **rollout}),
+        circuit_breaker=CircuitBreaker(mode=BreakerMode.OFF),
     )
+
+
+def judged(cluster: Cluster, verdict: Verdict, **numbers: Any) -> World:
+    """The cluster's world, in which the breaker judges and has said this of the candidate."""
+    assert cluster.state.rollout is not None
+    cluster.spec = replace(cluster.spec, circuit_breaker=CircuitBreaker())
+    said = Judgement(cluster.state.rollout.id, verdict, **{"message": "it blocked 14 of 32", **numbers})
+    cluster.judgement = said
+    return cluster.world()
 
 
 def content(revision: str) -> Content:
@@ -91,6 +103,7 @@ class Cluster:
         self.requests: dict[Verb, Asked] = {}
         self.tests: TestReport | None = None
         self.incidents: list[RecordIncident] = []
+        self.judgement: Judgement | None = None
 
     def world(self) -> World:
         rollout = self.state.rollout
@@ -110,6 +123,7 @@ class Cluster:
             requests=dict(self.requests),
             tests=self.tests,
             flows=flows,
+            judgement=self.judgement,
             endpoints=frozenset({self.service.exposure.revision}) if isinstance(self.service, Service) else None,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from keeptrusts_operator.core.actions import CutPods, ScaleRevision, ShiftTraffic
+from keeptrusts_operator.core.judgement import Verdict
 from keeptrusts_operator.core.machine import decide
 from keeptrusts_operator.core.report import status_of
 from keeptrusts_operator.core.state import Outcome, Stage, State, from_status
@@ -19,10 +20,9 @@ from keeptrusts_operator.core.world import (
     ServiceConflict,
     Unreadable,
     Unusable,
-    Verdict,
     only,
 )
-from tests.unit.core.build import A, B, C, Cluster, content, crash, pod, revision, seconds
+from tests.unit.core.build import A, B, C, Cluster, content, crash, judged, pod, revision, seconds
 
 GOOD = [
     *("RolloutStarted", "Prepared", "TestsPassed", "StepPassed", "StepReady", "StepPassed"),
@@ -305,7 +305,7 @@ def test_too_coarse_a_share_is_refused_before_it_happens() -> None:
 
 def test_trip_quarantines_the_policy() -> None:
     cluster = in_canary()
-    decision = decide(replace(cluster.world(), verdict=Verdict.TRIP), cluster.state)
+    decision = decide(judged(cluster, Verdict.TRIP), cluster.state)
     assert decision.transition == "Tripped"
     assert decision.state.quarantined[-1].policy_hash == f"policy-{B}"
 

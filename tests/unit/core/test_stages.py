@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from keeptrusts_operator.api.circuit_breaker import BreakerMode, CircuitBreaker
 from keeptrusts_operator.api.names import ADOPTED_REVISION
 from keeptrusts_operator.api.policy import BehaviourTest, Expectation, Message
 from keeptrusts_operator.core.actions import EnsureBudget, LabelPods, RemoveBudget
+from keeptrusts_operator.core.judgement import Verdict
 from keeptrusts_operator.core.machine import decide
 from keeptrusts_operator.core.state import Outcome, Stage
 from keeptrusts_operator.core.world import (
@@ -20,10 +22,9 @@ from keeptrusts_operator.core.world import (
     TestResult,
     TestVerdict,
     Unreadable,
-    Verdict,
     only,
 )
-from tests.unit.core.build import A, B, C, Cluster, content, revision, seconds
+from tests.unit.core.build import A, B, C, Cluster, content, judged, revision, seconds
 
 TEST = BehaviourTest("plain", (Message("user", "hello"),), Expectation.ALLOW)
 
@@ -195,7 +196,7 @@ def test_evidence_of_a_rollback_follows_what_is_seen() -> None:
     cluster.stable_on(A)
     cluster.desired = content(B)
     cluster.run()
-    decision = decide(replace(cluster.world(), verdict=Verdict.TRIP), cluster.state)
+    decision = decide(judged(cluster, Verdict.TRIP), cluster.state)
     assert not any(type(a).__name__ == "RecordIncident" for a in decision.actions), "nothing delays the flip"
     cluster.sicken(B, ready=False, created_at=cluster.now - seconds(100))
     cluster.now += seconds(1)
@@ -205,6 +206,7 @@ def test_evidence_of_a_rollback_follows_what_is_seen() -> None:
     assert (trip.type, trip.revision) == ("Trip", B)
     assert cluster.state.rollback is not None
     assert cluster.state.rollback.effective_at is not None
+    cluster.judgement, cluster.spec = None, replace(cluster.spec, circuit_breaker=CircuitBreaker(mode=BreakerMode.OFF))
     cluster.stable_on(C)
     assert cluster.incidents[-1].phase == "Resolved"
 
