@@ -1,0 +1,147 @@
+"""What a gateway counted over the last 5 minutes and the minutes of the last hour, by revision and by pod.
+
+A ring of 10 s buckets and one of minutes: an increment is booked where it was read, and what is too old falls out. So
+memory is bounded by the pods and revisions of 5 minutes, and of an hour, whatever the traffic.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from keeptrusts_operator.gateways.counters import Increment
+
+BUCKET, WINDOW = 10.0, 300.0  # seconds
+MINUTE, HOUR = 60.0, 3600.0
+PAUSE = 30.0  # seconds without a request: from then on counters do not move
+FRESH = 30.0  # seconds for which a pod counts as read
+
+Pair = tuple[float, float]
+
+
+@dataclass
+class _Decisions:
+    """Requests and blocked ones of one revision or pod."""
+
+    requests: float = 0.0
+    blocked: float = 0.0
+
+    def add(self, more: Increment) -> None:
+        self.requests += more.requests
+        self.blocked += more.blocked
+
+
+@dataclass
+class _Bucket:
+    """10 seconds."""
+
+    revisions: dict[str, Increment] = field(default_factory=dict)
+    pods: dict[tuple[str, str], _Decisions] = field(default_factory=dict)  # by revision and pod
+
+
+@dataclass
+class _Minute:
+    revisions: dict[str, _Decisions] = field(default_factory=dict)
+
+
+B = TypeVar("B", _Bucket, _Minute)
+
+
+class _Ring(Generic[B]):
+    """The newest `count` slots of `seconds` each, beside the one that is being filled."""
+
+    def __init__(self, new: type[B], seconds: float, count: int) -> None:
+        self._new, self._seconds, self._count = new, seconds, count
+        self._slots: deque[tuple[int, B]] = deque()
+
+    def at(self, at: float) -> B:
+        """The slot to book in; a time before the newest slot belongs to that one, as the clock is monotonic."""
+        number = int(at // self._seconds)
+        if not self._slots or self._slots[-1][0] < number:
+            self._slots.append((number, self._new()))
+            self._forget(number)
+        return self._slots[-1][1]
+
+    def since(self, at: float) -> Iterator[B]:
+        """Slots that are not too old at a time, oldest first."""
+        oldest = int(at // self._seconds) - self._count
+        return (slot for number, slot in self._slots if number >= oldest)
+
+    def _forget(self, number: int) -> None:
+        while self._slots[0][0] < number - self._count:
+            self._slots.popleft()
+
+
+class Windows:
+    """Sums of increments of one GatewayDeployment. Times are monotonic seconds; all reads ignore what is too old."""
+
+    def __init__(self) -> None:
+        self._buckets = _Ring(_Bucket, BUCKET, int(WINDOW / BUCKET))
+        self._minutes = _Ring(_Minute, MINUTE, int(HOUR / MINUTE))
+        self._began: float | None = None
+        self._moving: Pair | None = None  # since when, and when last
+        self._read: dict[str, tuple[str, float]] = {}  # pod → its revision, when it was read last
+
+    def add(self, at: float, revision: str, pod: str, more: Increment) -> None:
+        """What a pod has counted since it was read before; also when that is nothing, for `read`. O(1) in time kept."""
+        self._began = at if self._began is None else self._began
+        bucket = self._buckets.at(at)
+        if not bucket.pods:
+            self._read = {p: r for p, r in self._read.items() if at - r[1] <= WINDOW}
+        known = bucket.revisions.get(revision)
+        bucket.revisions[revision] = more if known is None else known + more
+        bucket.pods.setdefault((revision, pod), _Decisions()).add(more)
+        self._minutes.at(at).revisions.setdefault(revision, _Decisions()).add(more)
+        self._read[pod] = (revision, at)
+        if more.requests > 0.0:
+            since, last = self._moving or (at, at)
+            self._moving = (since if at - last <= PAUSE else at, at)
+
+    def keep(self, pods: Collection[str]) -> None:
+        """Pods that are gone do not count as read any more; what they counted stays."""
+        self._read = {p: r for p, r in self._read.items() if p in pods}
+
+    def total(self, revisions: Collection[str], at: float) -> Increment:
+        """What these revisions counted in the last 5 minutes (and up to 10 s more)."""
+        total = Increment()
+        for bucket in self._buckets.since(at):
+            for revision in revisions:
+                if revision in bucket.revisions:
+                    total += bucket.revisions[revision]
+        return total
+
+    def seconds(self, at: float) -> float:
+        """How much of the 5 minutes has been watched yet."""
+        return 0.0 if self._began is None else min(WINDOW, max(0.0, at - self._began))
+
+    def read(self, revisions: Collection[str], at: float) -> int:
+        """How many pods of these revisions were read lately."""
+        return sum(r in revisions and at - when <= FRESH for r, when in self._read.values())
+
+    def pods(self, revision: str, at: float) -> list[Pair]:
+        """(requests, blocked) of each pod in the last 5 minutes: its `core.dispersion.spread` is the noise floor."""
+        sums: dict[str, _Decisions] = {}
+        for bucket in self._buckets.since(at):
+            for (owner, pod), counted in bucket.pods.items():
+                if owner == revision:
+                    known = sums.setdefault(pod, _Decisions())
+                    known.requests += counted.requests
+                    known.blocked += counted.blocked
+        return [(s.requests, s.blocked) for s in sums.values() if s.requests > 0.0]
+
+    def minutes(self, revision: str, at: float) -> list[Pair]:
+        """(requests, blocked) of each minute of the last hour that had requests, for `core.breaker.Alone.after`."""
+        counted = (minute.revisions.get(revision) for minute in self._minutes.since(at))
+        return [(c.requests, c.blocked) for c in counted if c and c.requests > 0.0]
+
+    def moving_since(self, now: datetime, at: float) -> datetime | None:
+        """Since when requests have been counted without a pause, whatever the revision; None: there is a pause now.
+
+        `now` and `at` are the same moment by the two clocks.
+        """
+        if self._moving is None or at - self._moving[1] > PAUSE:
+            return None
+        return now - timedelta(seconds=at - self._moving[0])
