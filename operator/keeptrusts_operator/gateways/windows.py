@@ -7,7 +7,7 @@ memory is bounded by the pods and revisions of 5 minutes, and of an hour, whatev
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
@@ -53,8 +53,9 @@ B = TypeVar("B", _Bucket, _Minute)
 class _Ring(Generic[B]):
     """The newest `count` slots of `seconds` each, beside the one that is being filled."""
 
-    def __init__(self, new: type[B], seconds: float, count: int) -> None:
-        self._new, self._seconds, self._count = new, seconds, count
+    def __init__(self, new: Callable[[], B], seconds: float, count: int) -> None:
+        self._new: Callable[[], B] = new
+        self._seconds, self._count = seconds, count
         self._slots: deque[tuple[int, B]] = deque()
 
     def at(self, at: float) -> B:
