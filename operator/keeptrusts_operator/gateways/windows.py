@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+from keeptrusts_operator.core.dispersion import spread
 from keeptrusts_operator.gateways.counters import Increment
 
 BUCKET, WINDOW = 10.0, 300.0  # seconds
@@ -20,11 +21,12 @@ PAUSE = 30.0  # seconds without a request: from then on counters do not move
 FRESH = 30.0  # seconds for which a pod counts as read
 
 Pair = tuple[float, float]
+Key = tuple[str, ...]
 
 
 @dataclass
 class _Decisions:
-    """Requests and blocked ones of one revision or pod."""
+    """Requests and blocked ones of one revision."""
 
     requests: float = 0.0
     blocked: float = 0.0
@@ -36,14 +38,19 @@ class _Decisions:
 
 @dataclass
 class _Bucket:
-    """10 seconds."""
+    """Everything that was counted in it, by revision or by (revision, pod)."""
 
-    revisions: dict[str, Increment] = field(default_factory=dict)
-    pods: dict[tuple[str, str], _Decisions] = field(default_factory=dict)  # by revision and pod
+    counted: dict[Key, Increment] = field(default_factory=dict)
+
+    def add(self, key: Key, more: Increment) -> None:
+        known = self.counted.get(key)
+        self.counted[key] = more if known is None else known + more
 
 
 @dataclass
 class _Minute:
+    """Decisions only, since an hour of them is kept."""
+
     revisions: dict[str, _Decisions] = field(default_factory=dict)
 
 
@@ -81,6 +88,7 @@ class Windows:
 
     def __init__(self) -> None:
         self._buckets = _Ring(_Bucket, BUCKET, int(WINDOW / BUCKET))
+        self._pods = _Ring(_Bucket, MINUTE, int(WINDOW / MINUTE))  # coarser: there are many, each with a histogram
         self._minutes = _Ring(_Minute, MINUTE, int(HOUR / MINUTE))
         self._began: float | None = None
         self._moving: Pair | None = None  # since when, and when last
@@ -90,11 +98,10 @@ class Windows:
         """What a pod has counted since it was read before; also when that is nothing, for `read`. O(1) in time kept."""
         self._began = at if self._began is None else self._began
         bucket = self._buckets.at(at)
-        if not bucket.pods:
+        if not bucket.counted:
             self._read = {p: r for p, r in self._read.items() if at - r[1] <= WINDOW}
-        known = bucket.revisions.get(revision)
-        bucket.revisions[revision] = more if known is None else known + more
-        bucket.pods.setdefault((revision, pod), _Decisions()).add(more)
+        bucket.add((revision,), more)
+        self._pods.at(at).add((revision, pod), more)
         self._minutes.at(at).revisions.setdefault(revision, _Decisions()).add(more)
         self._read[pod] = (revision, at)
         if more.requests > 0.0:
@@ -107,11 +114,10 @@ class Windows:
 
     def total(self, revisions: Collection[str], at: float) -> Increment:
         """What these revisions counted in the last 5 minutes (and up to 10 s more)."""
-        total = Increment()
+        total = nothing = Increment()
         for bucket in self._buckets.since(at):
             for revision in revisions:
-                if revision in bucket.revisions:
-                    total += bucket.revisions[revision]
+                total += bucket.counted.get((revision,), nothing)
         return total
 
     def seconds(self, at: float) -> float:
@@ -122,16 +128,18 @@ class Windows:
         """How many pods of these revisions were read lately."""
         return sum(r in revisions and at - when <= FRESH for r, when in self._read.values())
 
-    def pods(self, revision: str, at: float) -> list[Pair]:
-        """(requests, blocked) of each pod in the last 5 minutes: its `core.dispersion.spread` is the noise floor."""
-        sums: dict[str, _Decisions] = {}
-        for bucket in self._buckets.since(at):
-            for (owner, pod), counted in bucket.pods.items():
-                if owner == revision:
-                    known = sums.setdefault(pod, _Decisions())
-                    known.requests += counted.requests
-                    known.blocked += counted.blocked
-        return [(s.requests, s.blocked) for s in sums.values() if s.requests > 0.0]
+    def pods(self, revision: str, at: float) -> list[Increment]:
+        """What each pod that had requests counted in the last 5 minutes (and up to one more)."""
+        sums = _Bucket()
+        for slot in self._pods.since(at):
+            for key, counted in slot.counted.items():
+                if key[0] == revision:
+                    sums.add(key, counted)
+        return [s for s in sums.counted.values() if s.requests > 0.0]
+
+    def noise(self, revision: str, at: float) -> float:
+        """The noise floor: how much the block rate differs between the pods of the stable revision; a fraction."""
+        return spread([(p.requests, p.blocked) for p in self.pods(revision, at)])
 
     def minutes(self, revision: str, at: float) -> list[Pair]:
         """(requests, blocked) of each minute of the last hour that had requests, for `core.breaker.Alone.after`."""
