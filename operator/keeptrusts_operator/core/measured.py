@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -131,20 +132,20 @@ def _pod_health(pods: Pods | NotKnown) -> Reading:
     state = State.WARNING if sick or pods.ready < pods.wanted else State.OK
     if pods.wanted and (not pods.ready or pods.unhealthy >= max(pods.ready, pods.wanted)):
         state = State.CRITICAL
-    limit, share = f"{pods.wanted} ready", pods.ready / pods.wanted if pods.wanted else 1.0
-    return Reading(Name.POD_HEALTH, Source.PODS, state, value, limit, f"{value} of the active revision", share)
+    share = pods.ready / pods.wanted if pods.wanted else 1.0
+    limit, said = f"{pods.wanted} ready", f"{value} of the active revision"
+    return Reading(Name.POD_HEALTH, Source.PODS, state, value, limit, said, share)
 
 
 def _block_rate(measured: Measured, limits: Thresholds[float]) -> Reading:
-    name, source = Name.BLOCK_RATE, Source.PODS if measured.asked is None else Source.PROMETHEUS
-    limit = _limit(limits, format_percent)
-    if measured.asked is None and measured.metrics.decisions is None:
-        return Reading(name, source, State.UNKNOWN, "", limit, _unset("counter of decisions", "decisions"))
+    source = Source.PODS if measured.asked is None else Source.PROMETHEUS
+    blank = Reading(Name.BLOCK_RATE, source, State.UNKNOWN, "", _limit(limits, format_percent))
     traffic = measured.traffic if measured.asked is None else measured.asked
+    if measured.asked is None and measured.metrics.decisions is None:
+        return _with(blank, _unset("counter of decisions", "decisions"))
     if isinstance(traffic, NotKnown):
-        return Reading(name, source, State.UNKNOWN, "", limit, traffic.why)
-    counts = traffic.counts
-    return _share(Reading(name, source, State.UNKNOWN, "", limit), traffic, counts.blocked, "were blocked", limits)
+        return _with(blank, traffic.why)
+    return _share(blank, traffic, traffic.counts.blocked, "were blocked", limits)
 
 
 def _provider_errors(measured: Measured, limits: Thresholds[float]) -> Reading:
@@ -153,10 +154,10 @@ def _provider_errors(measured: Measured, limits: Thresholds[float]) -> Reading:
         return _with(blank, _unset("counter of provider errors", "providerErrors"))
     if measured.metrics.decisions is None:
         return _with(blank, _unset("counter of decisions, of which errors would be a share", "decisions"))
-    if isinstance(measured.traffic, NotKnown):
-        return _with(blank, measured.traffic.why)
-    errors = measured.traffic.counts.provider_errors
-    return _share(blank, measured.traffic, errors, "failed at a provider", limits)
+    traffic = measured.traffic
+    if isinstance(traffic, NotKnown):
+        return _with(blank, traffic.why)
+    return _share(blank, traffic, traffic.counts.provider_errors, "failed at a provider", limits)
 
 
 def _share(blank: Reading, traffic: Traffic, part: float, did: str, limits: Thresholds[float]) -> Reading:
@@ -177,19 +178,21 @@ def _latency(measured: Measured, limits: Thresholds[timedelta]) -> Reading:
     if isinstance(traffic, NotKnown):
         return _with(blank, traffic.why)
     latency = traffic.counts.latency
-    if why := _too_little(traffic, answers(latency), "timed answers"):
+    if latency and math.inf not in latency:
+        return _with(blank, f"{measured.metrics.latency.histogram} has no +Inf bucket")
+    whole, p99 = answers(latency), quantile(0.99, latency)
+    if why := _too_little(traffic, whole, "timed answers"):
         return _with(blank, why)
-    p99 = quantile(0.99, latency)
     if p99 is None:
-        return _with(blank, f"{measured.metrics.latency.histogram} has no bounds")
+        return _with(blank, f"{measured.metrics.latency.histogram} has no finite bound")
     value = f"{'> ' if p99.beyond else ''}{_seconds(p99.seconds)}"
-    said = f"99% of {answers(latency):,.0f} answers in the last {_window(traffic)} took at most {value}"
+    said = f"99% of {whole:,.0f} answers in the last {_window(traffic)} took at most {value}"
     state = _state(timedelta(seconds=p99.seconds), limits)
     if p99.beyond:
         said = f"the slowest 1% took longer than the histogram's last bound, {_seconds(p99.seconds)}"
         state = _state_beyond(timedelta(seconds=p99.seconds), limits)
         if state is State.UNKNOWN:
-            said += f", and that is not above the limit: whether they did is not known{_partly(traffic)}"
+            said += "; that is not above the limit, so whether they passed it is not known"
             return Reading(blank.name, blank.source, state, value, blank.limit, said)
     return _judged(blank, traffic, state, value, said + _partly(traffic), p99.seconds)
 
@@ -200,12 +203,12 @@ def _escalations(backlog: Backlog | NotKnown, limits: Thresholds[int]) -> Readin
         return _with(blank, backlog.why)
     words = [f"{backlog.total} pending"]
     if backlog.total and backlog.oldest is not None:
-        words.append(f"oldest {_ago(backlog.oldest.total_seconds())}")
+        words.append(f"oldest {_ago(_coarse(backlog.oldest.total_seconds()))}")
     if backlog.total and backlog.by_policy:
         policy, count = max(sorted(backlog.by_policy.items()), key=lambda item: item[1])
         words.append(f"most: {policy[:40]} {count}")
-    value = ", ".join(words)
-    state, said = _state(backlog.total, limits), f"escalations of the organisation: {value}"
+    value, state = ", ".join(words), _state(backlog.total, limits)
+    said = f"escalations of the organisation: {value}"
     return Reading(blank.name, blank.source, state, value, blank.limit, said, float(backlog.total))
 
 
@@ -254,10 +257,8 @@ def _too_little(traffic: Traffic, count: float, what: str) -> str:
     """Why nothing can be said of it; empty when something can."""
     if traffic.of and not traffic.read:
         return f"none of {traffic.of} pods could be read"
-    if count < LEAST:
-        seen = f"{count:,.0f} {what} in the last {_window(traffic)}{_partly(traffic)}"
-        return f"too few requests: {seen}, {LEAST} are needed"
-    return ""
+    seen = f"{count:,.0f} {what} in the last {_window(traffic)}{_partly(traffic)}"
+    return f"too few requests: {seen}, {LEAST} are needed" if count < LEAST else ""
 
 
 def _window(traffic: Traffic) -> str:
@@ -277,13 +278,18 @@ def _unset(what: str, key: str) -> str:
 
 
 def _limit(limits: Thresholds[N], words: Callable[[N], str]) -> str:
-    critical = f", critical {words(limits.critical)}" if limits.critical is not None else ""
-    return f"{words(limits.warning)}{critical}"
+    return words(limits.warning) + (f", critical {words(limits.critical)}" if limits.critical is not None else "")
 
 
 def _seconds(value: float) -> str:
     """3.2 is `3.2s`, 0.0423 is `0.042s`, 75 is `1m15s`."""
     return _ago(value) if value >= 60.0 else f"{format_decimal(value, 1 if value >= 1.0 else 3)}s"
+
+
+def _coarse(seconds: float) -> float:
+    """An age in whole minutes, hours or days: exact, it would be news every minute even where nothing happens."""
+    step = next((size for size in (86_400.0, 3_600.0, 60.0) if seconds >= size), 1.0)
+    return seconds // step * step
 
 
 def _ago(seconds: float) -> str:

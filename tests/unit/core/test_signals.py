@@ -71,7 +71,15 @@ def test_a_gateway_that_is_well() -> None:
     }
     assert all(s.since == NOW for s in found.values())
     assert found[Name.BLOCK_RATE].message == "21 of 1,000 requests in the last 5m were blocked"
-    assert found[Name.BLOCK_RATE].number == pytest.approx(0.021)
+    assert {n: round(s.number or 0.0, 4) for n, s in found.items()} == {
+        Name.POD_HEALTH: 1.0,
+        Name.BLOCK_RATE: 0.021,
+        Name.LATENCY_P99: 1.8333,
+        Name.PROVIDER_ERRORS: 0.01,
+        Name.ESCALATION_BACKLOG: 3.0,
+        Name.INGESTION_LAG: 4.0,
+    }
+    assert one(Name.POD_HEALTH, replace(WELL, pods=Pods(2, 4))).number == 0.5
 
 
 @pytest.mark.parametrize(
@@ -158,6 +166,35 @@ def test_p99(latency: Mapping[float, float], warning: int, critical: int | None,
     assert (signal.state, signal.value) == (state, value)
 
 
+def test_a_p99_beyond_the_histogram_is_no_number_when_it_cannot_be_judged() -> None:
+    hidden = one(Name.LATENCY_P99, counted(Increment(100, latency={1.0: 0.0, 2.0: 50.0, math.inf: 100.0})))
+    assert (hidden.number, "last bound, 2s" in hidden.message) == (None, True)
+    known = one(Name.LATENCY_P99, counted(Increment(100, latency={1.0: 0.0, 5.0: 50.0, math.inf: 100.0})))
+    assert (known.state, known.number, known.value) == (State.WARNING, 5.0, "> 5s")
+
+
+@pytest.mark.parametrize(
+    ("latency", "why"),
+    [
+        ({1.0: 100.0}, "keeptrusts_request_duration_seconds has no +Inf bucket"),
+        ({math.inf: 100.0}, "keeptrusts_request_duration_seconds has no finite bound"),
+        ({}, "too few requests: 0 timed answers in the last 5m, 50 are needed"),
+    ],
+)
+def test_a_histogram_that_says_nothing(latency: Mapping[float, float], why: str) -> None:
+    assert one(Name.LATENCY_P99, counted(Increment(100, latency=latency))).message == why
+
+
+def test_a_gateway_without_a_counter_of_decisions_says_what_to_set() -> None:
+    none = replace(WELL, metrics=replace(METRICS, decisions=None, latency=None))
+    for name, key in (("BlockRate", "decisions"), ("ProviderErrors", "decisions"), ("LatencyP99", "latency")):
+        signal = one(Name(name), none)
+        assert signal.state is State.UNKNOWN
+        assert signal.message.endswith(f"set spec.gateway.metrics.{key}")
+    asked = replace(none, asked=Traffic(Increment(100, 1), 1, 1))
+    assert one(Name.BLOCK_RATE, asked).state is State.OK
+
+
 def test_a_quantile_is_interpolated_as_prometheus_does() -> None:
     assert quantile(0.5, {1.0: 10.0, 2.0: 20.0, math.inf: 20.0}) == Quantile(1.0)
     assert quantile(0.75, {1.0: 10.0, 2.0: 20.0, math.inf: 20.0}) == Quantile(1.5)
@@ -201,11 +238,11 @@ def test_slower_than_a_bound() -> None:
     [
         (Backlog(20), State.OK, "20 pending"),
         (
-            Backlog(23, timedelta(minutes=14), {"a": 3, "pii-detector": 12}),
+            Backlog(23, timedelta(minutes=14, seconds=41), {"a": 3, "pii-detector": 12}),
             State.WARNING,
             "23 pending, oldest 14m0s, most: pii-detector 12",
         ),
-        (Backlog(51, timedelta(hours=27)), State.CRITICAL, "51 pending, oldest 1d3h"),
+        (Backlog(51, timedelta(hours=27)), State.CRITICAL, "51 pending, oldest 1d0h"),
         (Backlog(0, timedelta(0), {}), State.OK, "0 pending"),
         (NotKnown("no control plane is configured"), State.UNKNOWN, ""),
     ],
@@ -229,6 +266,13 @@ def test_escalations(backlog: Backlog | NotKnown, state: State, value: str) -> N
 def test_ingestion_lag(newest: datetime | NotKnown, moving: datetime | None, state: State, value: str) -> None:
     signal = one(Name.INGESTION_LAG, replace(WELL, newest_event=newest, moving_since=moving))
     assert (signal.state, signal.value) == (state, value)
+
+
+def test_a_lag_says_how_old_the_newest_event_is_or_that_none_has_arrived() -> None:
+    morning = replace(WELL, newest_event=NOW - timedelta(hours=8), moving_since=NOW - timedelta(seconds=5))
+    assert one(Name.INGESTION_LAG, morning).message == "the newest event is 8h0m old"
+    lost = replace(morning, moving_since=NOW - timedelta(minutes=9))
+    assert one(Name.INGESTION_LAG, lost).message == "requests are counted, and for 9m0s no event of them has arrived"
 
 
 def story(shares: str) -> list[State]:
@@ -302,6 +346,19 @@ def test_values_are_written_once_a_minute_and_states_at_once() -> None:
     assert writes == [0, 60, 90, 121]  # values; values; Warning; Ok, 30 s after the first value without it
 
 
+def test_a_backlog_that_only_gets_older_is_written_seldom() -> None:
+    status: Any = None
+    writes = 0
+    for minute in range(24 * 60):
+        backlog = Backlog(3, timedelta(minutes=minute), {"pii-detector": 3})
+        quiet = replace(WELL, traffic=NotKnown("no requests"), escalations=backlog, moving_since=None)
+        merged = merge_for_status(
+            status, assess(quiet, HealthSettings(), from_status(status), at(60 * minute)), at(60 * minute)
+        )
+        writes, status = writes + (merged != status), merged
+    assert writes <= 60 + 24
+
+
 def test_what_does_not_change_is_never_written_again() -> None:
     first = merge_for_status(None, signals(WELL), NOW)
     still = replace(WELL, newest_event=at(3596), moving_since=NOW)
@@ -327,7 +384,11 @@ def test_the_list_fits_the_crd() -> None:
 
 
 def test_the_condition_names_what_is_wrong_and_what_is_not_known() -> None:
-    assert healthy_condition(signals(WELL))[:2] == ("True", "SignalsOk")
+    assert healthy_condition(signals(replace(WELL, newest_event=NotKnown("silence")))) == (
+        "True",
+        "SignalsOk",
+        "Ok: PodHealth, BlockRate, LatencyP99, ProviderErrors, EscalationBacklog; not known: IngestionLag",
+    )
     bad = replace(counted(Increment(100, 40)), escalations=Backlog(60), newest_event=NotKnown("silence"))
     status, reason, message = healthy_condition(signals(bad))
     assert (status, reason) == ("False", "EscalationBacklogCritical")

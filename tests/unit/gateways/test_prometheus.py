@@ -162,6 +162,25 @@ async def test_a_pod_that_goes_and_comes_back_is_no_traffic(server: tuple[Server
     assert counted == [None, 50, None, 50, None, 50]
 
 
+@pytest.mark.parametrize(
+    ("story", "counted"),
+    [
+        # two pods come back one by one
+        ([(3000, 60), (1000, 20), (2010, 41), (3020, 62), (3120, 64)], [None, None, None, None, 100]),
+        # a pod with a few requests goes, hidden by the requests of others; its blocked ones tell
+        ([(3000, 60), (3010, 20), (3020, 60), (3030, 61)], [None, None, None, 10]),
+    ],
+)
+async def test_pods_that_come_back_by_parts_and_ones_that_hide(
+    server: tuple[Server, str], evaluate: Counters, story: list[tuple[int, int]], counted: list[float | None]
+) -> None:
+    said = []
+    for requests, blocked in story:
+        server[0].scrape(requests, blocked)
+        said.append(await evaluate())
+    assert [e.increment.requests if isinstance(e, Evaluated) else None for e in said] == counted
+
+
 async def test_a_restart_costs_one_evaluation(server: tuple[Server, str], evaluate: Counters) -> None:
     prometheus, _ = server
     story = [(10_000, 200), (5_000, 100), (5_050, 101), (5_100, 102), (5_150, 103)]

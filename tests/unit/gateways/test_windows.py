@@ -71,6 +71,7 @@ def test_a_pod_counts_as_read_while_it_answers_and_is_there() -> None:
     assert windows.read("a", 140.0) == 1
     windows.keep(["p"])
     assert windows.read("a", 126.0) == 1
+    assert windows.read("a", 140.0) == 0
 
 
 def test_counters_move_until_there_is_a_pause() -> None:

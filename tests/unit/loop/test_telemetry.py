@@ -140,6 +140,7 @@ def rolled_back(**times: str) -> dict[str, Any]:
 
 def test_a_rollback_is_counted_once_and_timed(telemetry: Telemetry) -> None:
     telemetry.record(**GW, status={**JUDGING, "rollout": {**JUDGING["rollout"], "stage": "Testing"}}, now=NOW)
+    telemetry.record(**GW, status={**JUDGING, "rollout": {**JUDGING["rollout"], "stageStartedAt": "?"}}, now=NOW)
     telemetry.record(**GW, status=JUDGING, now=NOW)
     soaking = {**JUDGING["rollout"], "stage": "Soaking", "stageStartedAt": time(50)}
     telemetry.record(**GW, status={**JUDGING, "rollout": soaking}, now=NOW)
