@@ -8,6 +8,7 @@ from pathlib import Path
 from keeptrusts_operator.core.machine import RULES
 from keeptrusts_operator.core.requests import TABLE
 from keeptrusts_operator.core.state import Stage
+from keeptrusts_operator.loop.telemetry import Telemetry
 
 HERE = Path(__file__).parent
 
@@ -51,7 +52,27 @@ def requests() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"transitions.md": transitions, "requests.md": requests}
+def metrics() -> str:
+    """Every metric of the operator."""
+    lines = [
+        "# Metrics of the operator",
+        "",
+        "<!-- generated from operator/keeptrusts_operator/loop/telemetry.py by `make docs`; do not edit -->",
+        "",
+        "On port 8080 at `/metrics`, beside `/healthz` (the event loop runs) and `/readyz` (leads or stands by, and the API",
+        "server answers; one that waits for the API server is not ready, never dead). Series of a GatewayDeployment end with",
+        "it; a value that is not known has no series. Transitions are those of [the table](transitions.md).",
+        "",
+        "| metric | type | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    for metric in Telemetry().described:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        lines.append(f"| `{metric.name}` | {metric.type} | {labels} | {metric.help} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"transitions.md": transitions, "requests.md": requests, "metrics.md": metrics}
 
 
 def main() -> int:
