@@ -3,12 +3,12 @@
     limit = ratio · (stable's current block rate) + points + expectedIncrease
 
 A paired test by betting. Each slice of traffic multiplies a bettor's wealth by a factor whose expectation is at most 1
-as long as the canary's rate is within the limit, whatever the two rates are and however they drift (stable's below
-`Baseline.ceiling`). So the wealth, the "evidence", is a non-negative supermartingale, and by Ville's inequality
-P(it ever reaches 1/α) ≤ α: looking twice a second costs nothing. Sources: Turner, Ly, Grünwald, "Generic E-variables
-for exact sequential k-sample tests" (2024); Lindon, Malek, "Anytime-valid inference for multinomial count data"
-(NeurIPS 2022); Ramdas et al., "Game-theoretic statistics and safe anytime-valid inference" (2023). What it holds under
-which traffic: `python -m tests.breaker`.
+as long as the canary's rate is within the limit, whatever the two rates are and however they drift (above
+`Baseline.ceiling`: as long as the canary blocks no more than stable does, see `alarm`). So the wealth, the "evidence",
+is a non-negative supermartingale, and by Ville's inequality P(it ever reaches 1/α) ≤ α: looking twice a second costs
+nothing. Sources: Turner, Ly, Grünwald, "Generic E-variables for exact sequential k-sample tests" (2024); Lindon, Malek,
+"Anytime-valid inference for multinomial count data" (NeurIPS 2022); Ramdas et al., "Game-theoretic statistics and safe
+anytime-valid inference" (2023). What it holds under which traffic: `python -m tests.breaker`.
 
 Rates are fractions, times are seconds, evidence is a natural logarithm.
 """
@@ -44,6 +44,7 @@ LIFETIME = 2000.0  # requests: what lifetime counters may weigh in a first estim
 PRIOR, PRIOR_WEIGHT = 0.02, 25.0  # block rate taken for granted without traffic, and the requests it counts as
 BETS = (0.005, 0.015, 0.04, 0.10, 0.22, 0.45, 0.75, 0.93)  # how far above the limit each bet puts the canary
 HIGHEST = 0.99  # rate that is bet on
+IDLE = 0.25  # of the wealth is not bet at first: what is left when all bets are lost
 RETURN = 0.002  # of the stakes goes back to the start after a slice: a fault that starts late is still seen
 
 
@@ -160,7 +161,7 @@ class Baseline:
         return self.dispersion.burstiness(setting)
 
     def ceiling(self, burst: float) -> float:
-        """The highest rate the stable arm is believed to have; beyond it a bet need not be fair."""
+        """The highest rate the stable arm is believed to have; what is tolerated above it: see `alarm`."""
         rate = self.rate
         return rate + 0.02 + 3.0 * math.sqrt(burst * rate * (1.0 - rate) / (self.requests + PRIOR_WEIGHT))
 
@@ -177,13 +178,13 @@ class Evidence:
         idle, *bets = self.stakes
         wealth = [p * math.exp(g) for p, g in zip(bets, gains, strict=True)]
         whole = idle + sum(wealth)
-        kept, back = (1.0 - RETURN) / whole, 0.5 * RETURN / len(bets)
-        stakes = (kept * idle + 0.5 * RETURN, *[kept * w + back for w in wealth])
+        kept, back = (1.0 - RETURN) / whole, (1.0 - IDLE) * RETURN / len(bets)
+        stakes = (kept * idle + IDLE * RETURN, *[kept * w + back for w in wealth])
         return Evidence(stakes, self.log + math.log(whole))
 
 
-START = Evidence((0.5, *(0.5 / len(BETS) for _ in BETS)))
-START_CLEAR = Evidence((0.5, 0.5))
+START = Evidence((IDLE, *((1.0 - IDLE) / len(BETS) for _ in BETS)))
+START_CLEAR = Evidence((IDLE, 1.0 - IDLE))
 
 
 def alarm(seen: Slice, tolerance: Tolerance, rate: float, ceiling: float, burst: float) -> list[float]:
@@ -191,56 +192,91 @@ def alarm(seen: Slice, tolerance: Tolerance, rate: float, ceiling: float, burst:
 
     `rate`, `ceiling`, `burst`: of the stable arm, from earlier slices only. Without a stable arm `rate` = `ceiling` is
     the highest rate believed in: then the bets are against its limit.
+
+    Above the ceiling, where nobody expects the stable arm to be, less is tolerated: the straight line from the limit
+    there to (1, 1). It is above the diagonal, so whatever befalls both arms alike is tolerated at any height: an attack
+    that has half of all requests blocked, a moderation service that is down. And the set that is tolerated stays
+    convex, which is what makes the bet against its nearest point a fair one.
     """
-    limit, added, ratio = tolerance.limit(rate), tolerance.added, tolerance.ratio
-    bets = [min(HIGHEST, limit + above) for above in BETS]
-    return _gains(seen, tolerance, rate, burst, [(q, rate, min(ceiling, (q - added) / ratio)) for q in bets])
+    limit, line = tolerance.limit(rate), _Line(tolerance.ratio, tolerance.added)
+    steep = (1.0 - line.at(ceiling)) / (1.0 - ceiling) if ceiling < 1.0 else 0.0
+    beyond = _Line(steep, 1.0 - steep)
+    gains = []
+    for above in BETS:
+        q = min(HIGHEST, limit + above)
+        end = line.reaches(q)
+        if rate > min(ceiling, end):  # the limit is beyond what is bet on: no bet
+            gains.append(0.0)
+            continue
+        u, v = line.nearest(seen, rate, q, rate, min(ceiling, end))
+        if u == ceiling < end and seen.stable_requests:
+            u, v = beyond.nearest(seen, rate, q, ceiling, beyond.reaches(q))
+        gains.append(_gain(seen, (rate, q), (u, v), burst, tolerance.needed))
+    return gains
 
 
 def all_clear(seen: Slice, tolerance: Tolerance, rate: float, burst: float) -> list[float]:
     """What the bet "the canary blocks as stable does" gains against "it is at or above the limit"."""
-    low = max(0.0, (rate - tolerance.added) / tolerance.ratio)
-    high = min(rate, (1.0 - tolerance.added) / tolerance.ratio)
-    return _gains(seen, tolerance, rate, burst, [(rate, low, high)])
+    line = _Line(tolerance.ratio, tolerance.added)
+    low, high = max(0.0, line.reaches(rate)), min(rate, line.reaches(1.0))
+    if not low <= high > 0.0:
+        return [0.0]
+    return [_gain(seen, (rate, rate), line.nearest(seen, rate, rate, low, high), burst, tolerance.needed)]
 
 
-def _gains(
-    seen: Slice, tolerance: Tolerance, rate: float, burst: float, bets: Sequence[tuple[float, float, float]]
-) -> list[float]:
-    """Of bets (the canary's rate q; bounds of u): the logarithm of how much better (rate, q) explains the slice than
-    the nearest tolerated pair (u, v), v = ratio·u + added, does.
+def _gain(seen: Slice, bet: tuple[float, float], against: tuple[float, float], burst: float, needed: float) -> float:
+    """The logarithm of how much better one pair of rates (stable's, canary's) explains a slice than another does."""
+    (s, q), (u, v) = bet, against
+    gain = (seen.canary_requests - seen.canary_blocked) * math.log((1.0 - q) / (1.0 - v))
+    gain += (seen.stable_requests - seen.stable_blocked) * math.log((1.0 - s) / (1.0 - u))
+    if seen.canary_blocked:
+        gain += seen.canary_blocked * math.log(q / v)
+    if seen.stable_blocked:
+        gain += seen.stable_blocked * math.log(s / u)
+    return min(gain / burst, needed / 3.0)  # no single slice decides
 
-    Nearest is the pair that minimises n_s·KL(rate‖u) + n_c·KL(q‖v). The derivative grows in u, and times u(1-u)v(1-v)
-    it is a cubic with the same zero. A bet whose bounds leave nothing between them is none.
-    """
-    ratio, added, most = tolerance.ratio, tolerance.added, tolerance.needed / 3.0  # no single slice decides
-    blocked, allowed = seen.canary_blocked, seen.canary_requests - seen.canary_blocked
-    stable, stable_allowed = seen.stable_blocked, seen.stable_requests - seen.stable_blocked
-    n, k = seen.stable_requests, seen.canary_requests * ratio
-    v0, v1 = added * (1.0 - added), ratio * (1.0 - 2.0 * added)  # v(1-v) = v0 + v1·u - ratio²·u²
-    c0, c1 = -n * rate * v0, n * (v0 - rate * v1)
-    c2, c3 = n * (v1 + rate * ratio * ratio) + k * ratio, -ratio * (n * ratio + k)
-    gains = []
-    for q, low, high in bets:
-        if not low <= high > 0.0:
-            gains.append(0.0)
-            continue
+
+@dataclass(frozen=True)
+class _Line:
+    """A border of what is tolerated: the canary's rate v = ratio·u + added beside stable's rate u."""
+
+    ratio: float
+    added: float
+
+    def at(self, u: float) -> float:
+        return self.ratio * u + self.added
+
+    def reaches(self, v: float) -> float:
+        """Where it is `v`."""
+        return (v - self.added) / self.ratio
+
+    def nearest(self, seen: Slice, rate: float, q: float, low: float, high: float) -> tuple[float, float]:
+        """The pair (u, v) on it that minimises n_s·KL(rate‖u) + n_c·KL(q‖v), with u between `low` and `high`.
+
+        The derivative grows in u, and times u(1-u)v(1-v) it is a cubic with the same zero.
+        """
+        ratio, added = self.ratio, self.added
+        n, k = seen.stable_requests, seen.canary_requests * ratio
+        v0, v1 = added * (1.0 - added), ratio * (1.0 - 2.0 * added)  # v(1-v) = v0 + v1·u - ratio²·u²
         part = k * (q - added)
-        u = _zero(c0, c1 - part, c2 + part, c3, low, high)
-        v = min(ratio * u + added, 1.0 - 1e-12)
-        gain = allowed * math.log((1.0 - q) / (1.0 - v)) + stable_allowed * math.log((1.0 - rate) / (1.0 - u))
-        if blocked:
-            gain += blocked * math.log(q / v)
-        if stable:
-            gain += stable * math.log(rate / u)
-        gains.append(min(gain / burst, most))
-    return gains
+        u = _zero(
+            -n * rate * v0,
+            n * (v0 - rate * v1) - part,
+            n * (v1 + rate * ratio * ratio) + k * ratio + part,
+            -ratio * (n * ratio + k),
+            low,
+            high,
+        )
+        return u, min(self.at(u), 1.0 - 1e-12)
 
 
 def _zero(c0: float, c1: float, c2: float, c3: float, low: float, high: float) -> float:
-    """Where a cubic that grows through 0 between `low` and `high` does so, else `high`: Newton's steps, or halves."""
+    """Where a cubic that grows through 0 between `low` and `high` does so, else the end that is nearer to its zero:
+    Newton's steps, or halves."""
     if ((c3 * high + c2) * high + c1) * high + c0 <= 0.0:
         return high
+    if ((c3 * low + c2) * low + c1) * low + c0 > 0.0:
+        return low
     u = 0.5 * (low + high)
     for _ in range(60):
         value = ((c3 * u + c2) * u + c1) * u + c0
@@ -351,13 +387,16 @@ class Alone:
         mean = Baseline(sum(n for n, _ in minutes), sum(b for _, b in minutes)).rate
         return cls(tolerance, mean + 3.0 * spread(minutes), burst)
 
-    def step(self, requests: float, blocked: float, seconds: float) -> Alone:
-        """After one more slice; it stays open until it has requests, and as many as blocked."""
-        seen = Slice(requests, blocked, seconds=seconds)
+    def step(self, requests: float, blocked: float, seconds: float, arrived: float = 0.0) -> Alone:
+        """After one more slice; it stays open until it has requests, and as many as blocked.
+
+        `arrived`: as of `with_arrivals`. Traffic that moves to young pods shows its blocks first here as well.
+        """
+        seen = Slice(requests, blocked, seconds=seconds, arrived=arrived)
         total, waiting = self.total + seen, self.open + seen
         if not 0.0 < waiting.canary_requests >= waiting.canary_blocked:
             return replace(self, total=total, open=waiting)
-        gains = alarm(waiting, self.tolerance, self.highest, self.highest, self.burst)
+        gains = alarm(waiting.with_all_arrivals, self.tolerance, self.highest, self.highest, self.burst)
         after = replace(self, evidence=self.evidence.bet(gains), total=total, open=NOTHING)
         if after.evidence.log > self.lowest:
             return after

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeptrusts_operator.core.breaker import Baseline, Evidence, Settings, Verdict, Watch
-from keeptrusts_operator.core.dispersion import Batch, Dispersion, Scatter, Slice
+from keeptrusts_operator.core.dispersion import MOST_COUNTED, Batch, Dispersion, Scatter, Slice
 
 VERSION = "1"
 _MOST_SAID = 1e9  # odds beyond this are "more than"
@@ -126,7 +126,7 @@ def _read(data: object, settings: Settings) -> Watch:
         raise ValueError("not a checkpoint of this version")
     slices_chi, slices_df, batches_chi, batches_df = _numbers(data, "scatter", 4)
     batch = Batch(*_numbers(data, "batch", 5))
-    if min(slices_df, batches_df) < 1.0 or batch.rate >= 1.0 or (batch.seconds and batch.known < 1.0):
+    if min(slices_df, batches_df) < 1.0 or batch.rate > 1.0 or (batch.seconds and batch.known < 1.0):
         raise ValueError("no dispersion")
     scatter = Dispersion(Scatter(slices_chi, slices_df), Scatter(batches_chi, batches_df), batch)
     base = _baseline(_numbers(data, "stable", 3), scatter)
@@ -179,4 +179,4 @@ def _numbers(data: Mapping[str, object], key: str, count: int, least: float = 0.
 def _rounded(*values: float) -> list[float]:
     """Four digits of what is measured, seven of what is counted; whole numbers without a fraction."""
     short = [float(f"{v:.7g}" if v >= 100.0 else f"{v:.4g}") for v in values]
-    return [int(v) if v == int(v) else v for v in short]
+    return [int(v) if abs(v) < MOST_COUNTED and v == int(v) else v for v in short]

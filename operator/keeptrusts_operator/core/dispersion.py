@@ -15,6 +15,7 @@ BATCH = 60.0  # seconds: long enough to hold a client's retries, which straddle 
 MOST = 25.0  # burstiness above this is not believed: it would blind the judge
 _FADE_SLICE, _FADE_BATCH = 0.985, 0.97  # memory of about 67 slices and 33 batches
 _LEAST_VARIANCE = 0.2  # blocked²: with less to expect, χ² says nothing
+MOST_COUNTED = 1e15  # above it a float no longer counts by one; its square is far from overflowing
 _LARGEST_TERM = 400.0  # one outlier, e.g. a jump of the whole fleet, does not fill the memory
 
 
@@ -23,8 +24,9 @@ class Slice:
     """What both arms counted in `seconds`: requests, and how many of them were blocked.
 
     `arrived`: requests the canary must have had although they are not counted yet (see `with_arrivals`). Raises
-    `ValueError` for what is no count (NaN, infinite, negative). Blocked may exceed requests, since blocks and arrivals
-    are counted at different times: such a slice is not judged before its requests are there, see `whole`.
+    `ValueError` for what is no count (NaN, negative, above `MOST_COUNTED`); a sum stays there. Blocked may exceed
+    requests, since blocks and arrivals are counted at different times: such a slice is not judged before its requests
+    are there, see `whole`.
     """
 
     canary_requests: float = 0.0
@@ -36,18 +38,12 @@ class Slice:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0.0 <= value < math.inf:
+            if not 0.0 <= value <= MOST_COUNTED:
                 raise ValueError(f"{name} is {value}, not a count")
 
     def __add__(self, other: Slice) -> Slice:
-        return Slice(
-            self.canary_requests + other.canary_requests,
-            self.canary_blocked + other.canary_blocked,
-            self.stable_requests + other.stable_requests,
-            self.stable_blocked + other.stable_blocked,
-            self.seconds + other.seconds,
-            self.arrived + other.arrived,
-        )
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Slice(*(min(mine + more, MOST_COUNTED) for mine, more in pairs))
 
     @property
     def whole(self) -> bool:

@@ -31,7 +31,7 @@ from keeptrusts_operator.core.breaker import (
 from keeptrusts_operator.core.breaker_words import figures, from_dict, sentence, to_dict
 from keeptrusts_operator.core.dispersion import Slice, few_clients, spread, with_arrivals
 from tests.breaker.__main__ import main
-from tests.breaker.streams import Load, Stream, retries, steady
+from tests.breaker.streams import Load, Stream, jump, retries, steady
 from tests.breaker.table import Row, measure, proven_above, table
 
 ROWS = {row.name: row for row in table()}
@@ -154,7 +154,7 @@ def test_all_clear_does_not_gain_while_the_canary_is_at_the_limit_or_above(
 
 
 def test_extreme_counts_and_tolerances_never_break_the_arithmetic() -> None:
-    for n_c, n_s in product((1e-9, 1.0, 1e9), repeat=2):
+    for n_c, n_s in product((1e-9, 1.0, 1e15), repeat=2):
         for ratio, points, rate in product((1.0, 1.5, 100.0), (0.0, 0.02, 1.0), (0.0, 0.02, 1.0)):
             tolerance, base = Tolerance(ratio, points), known(rate=rate)
             for part in (0.0, 0.5, 1.0):
@@ -164,6 +164,45 @@ def test_extreme_counts_and_tolerances_never_break_the_arithmetic() -> None:
                 gains += alarm(Slice(n_c, n_c * part), tolerance, base.rate, base.rate, 1.0)
                 assert all(math.isfinite(g) for g in gains)
                 assert math.isfinite(START.bet(gains[: len(BETS)]).log)
+
+
+@pytest.mark.parametrize(("n_c", "n_s"), [(1, 1), (9, 1), (5, 3), (4, 12)])
+def test_no_bet_gains_on_average_by_what_befalls_both_arms_alike(n_c: int, n_s: int) -> None:
+    """Stable may be anywhere above its ceiling."""
+    for tolerance, rate, stable in product(TOLERANCES, (0.001, 0.02, 0.3), (0.05, 0.3, 0.5, 0.9, 0.99, 1.0)):
+        uncapped, ceiling = replace(tolerance, alpha=1e-300), rate + 0.02
+        if stable <= ceiling:
+            continue
+        gains = {
+            (b_c, b_s): alarm(Slice(n_c, b_c, n_s, b_s), uncapped, rate, ceiling, 1.0)
+            for b_c, b_s in product(range(n_c + 1), range(n_s + 1))
+        }
+        top = uncapped.limit(ceiling)
+        for canary in {stable, 0.9 * stable, max(stable, 1.0 - (1.0 - top) * (1.0 - stable) / (1.0 - ceiling))}:
+            of_canary, of_stable = binomial(n_c, canary), binomial(n_s, stable)
+            for k in range(len(BETS)):
+                mean = sum(of_canary[c] * of_stable[s] * math.exp(g[k]) for (c, s), g in gains.items())
+                assert mean <= 1.0 + 1e-9, (tolerance, rate, stable, canary, k)
+
+
+@pytest.mark.parametrize("high", [0.45, 0.9, 1.0])
+@pytest.mark.parametrize("load", [Load(100.0, 0.5, 90.0), Load(10.0, 0.5, 90.0), Load(100.0, 0.1, 90.0)], ids=str)
+def test_a_service_that_is_down_for_both_arms_is_no_fault_of_the_candidate(load: Load, high: float) -> None:
+    for seed in range(5):
+        stream = jump(np.random.default_rng(seed), load, 0.02, high, 30, 30)
+        for watch in judged(stream):
+            assert watch.verdict() not in (Verdict.TRIP, Verdict.HOLD)
+            assert not watch.failed_open()
+
+
+def test_counts_beyond_all_measure_are_no_error() -> None:
+    for huge in (Slice(1e15, 0, 1e15, 1e15, 0.5), Slice(1e15, 1e15, 1e15, 0, 1e15), Slice(1, 1, 1e15, 1e15)):
+        watch = run(begun(), *[huge, GOOD] * 50, Slice(1e15, 1e15, 0, 0), Slice(1e15, 1e15, 0, 0))
+        assert watch.total.canary_requests <= 1e15
+        assert all(math.isfinite(e.log) for e in (watch.trip, watch.hold, watch.clear, watch.opened))
+        assert len(json.dumps(to_dict(watch), allow_nan=False)) < 1000
+        assert from_dict(through_json(watch), watch.settings).trip.log == pytest.approx(watch.trip.log, rel=0.001)
+        sentence(figures(watch))
 
 
 def test_stakes_stay_a_whole_and_never_run_out() -> None:
@@ -196,7 +235,7 @@ def test_one_slice_alone_never_trips_nor_two() -> None:
 # --- what is no evidence ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0, -1e-9])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0, -1e-9, 1e300])
 @pytest.mark.parametrize("name", vars(Slice()))
 def test_what_is_no_count_is_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):
@@ -397,6 +436,15 @@ def test_alone_without_requests_time_goes_by() -> None:
     alone = Alone(TRIP, 0.02).step(0, 3, 0.5)
     assert (alone.evidence, alone.total.seconds, alone.open.canary_blocked) == (START, 0.5, 3)
     assert alone.step(4, 0, 0.5).open == Slice()
+
+
+def test_alone_among_young_pods_blocks_that_come_before_their_allows_are_no_fault() -> None:
+    alone = young = Alone.after([(600.0, 12.0)] * 60, TRIP, 1.0)
+    for _ in range(60):
+        alone, young = alone.step(4, 1, 0.5), young.step(4, 1, 0.5, arrived=50)
+    assert alone.tripped
+    assert not young.tripped
+    assert young.evidence.log < 0
 
 
 # --- the checkpoint ---------------------------------------------------------------------------------------------------
