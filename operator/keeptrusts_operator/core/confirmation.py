@@ -34,7 +34,7 @@ class DecisionEvent:
 
 @dataclass(frozen=True)
 class Events:
-    """The newest answer: the decisions, and how many seconds ago it was asked for. `why`: no answer, and why not."""
+    """The newest answer: the decisions, and how many seconds ago it was asked for. `why`: why there is no newer one."""
 
     decisions: Sequence[DecisionEvent] = ()
     age: float = math.inf
@@ -117,11 +117,9 @@ def confirm(question: Question, events: Events) -> Confirmation:
 def _unusable(question: Question, events: Events) -> str:
     """Why these events cannot be used at all; empty when they can."""
     candidate, active = question.candidate_version, question.active_version
-    if events.why:
-        return f"decision events could not be read: {events.why}"
     if events.age > FRESH:
-        old = "have never been read" if math.isinf(events.age) else f"are {events.age:.0f} s old"
-        return f"decision events {old}, and may be at most {FRESH:.0f} s old"
+        old = "have not been read" if math.isinf(events.age) else f"are {events.age:.0f} s old (at most {FRESH:.0f} s)"
+        return f"decision events {old}: {events.why}" if events.why else f"decision events {old}"
     if not candidate or not active:
         return "the policy has no version by which decision events could be told apart"
     if candidate == active:

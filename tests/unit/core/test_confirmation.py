@@ -72,9 +72,9 @@ def test_the_excess_must_be_significant(blocked: int, burstiness: float, kind: t
 @pytest.mark.parametrize(
     ("question", "answer", "says"),
     [
-        (QUESTION, Events(), "have never been read"),
+        (QUESTION, Events(), "have not been read"),
         (QUESTION, Events(age=9.0), "are 9 s old"),
-        (QUESTION, Events(why="HTTP 500", age=1.0), "HTTP 500"),
+        (QUESTION, Events(events("a", 9) + events("b", 9), 5.1, "HTTP 500"), "are 5 s old (at most 5 s): HTTP 500"),
         (QUESTION, Events(age=1.0), "shows 0 decisions of 1.5.0"),
         (replace(QUESTION, active_version="1.5.0"), Events(age=1.0), "the same version 1.5.0"),
         (replace(QUESTION, candidate_version=""), Events(age=1.0), "no version"),
@@ -91,6 +91,10 @@ def test_what_cannot_be_told_is_unverifiable(question: Question, answer: Events,
     result = confirm(question, answer)
     assert isinstance(result, Unverifiable)
     assert says in result.message
+
+
+def test_one_failed_call_does_not_make_a_fresh_answer_old() -> None:
+    assert isinstance(confirm(QUESTION, Events(events("a", 9) + events("b", 9), 4.9, "HTTP 500")), Confirmed)
 
 
 def test_blocked_requests_without_a_client_do_not_stand_in_the_way() -> None:
