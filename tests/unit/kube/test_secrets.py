@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 import yaml
 
 from keeptrusts_operator.api.names import LABEL_READABLE
-from keeptrusts_operator.api.references import NotReadable, SecretKeyRef, Token, Unread
+from keeptrusts_operator.api.references import Credential, NotReadable, SecretKeyRef, Token, Unread
 from keeptrusts_operator.kube.port import ApiError, Forbidden, NotFound, Obj, Refused, Resource, Unavailable
-from keeptrusts_operator.kube.secrets import KEPT, NOT_KEPT, ROLE, SECRETS, Secrets
+from keeptrusts_operator.kube.secrets import AGAIN, KEPT, ROLE, SECRETS, SOON, Secrets
 
 REF, FIELD = SecretKeyRef("keys", "token"), "spec.controlPlane.tokenSecretRef"
 READABLE = {LABEL_READABLE: "true"}
@@ -34,11 +35,13 @@ class Api:
     """Answers with an object or an error, and counts."""
 
     def __init__(self, answer: Obj | ApiError) -> None:
-        self.answer, self.asked = answer, 0
+        self.answer, self.asked, self.hangs = answer, 0, False
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Obj:
         assert (resource, namespace, name) == (SECRETS, "ns", "keys")
         self.asked += 1
+        if self.hangs:
+            await asyncio.Event().wait()
         if isinstance(self.answer, ApiError):
             raise self.answer
         return self.answer
@@ -93,37 +96,101 @@ async def test_an_api_that_does_not_answer_leaves_it_unknown(error: ApiError) ->
     assert result.message.startswith(f"{FIELD}: Secret keys could not be read")
 
 
-async def test_a_token_is_kept_for_thirty_seconds_and_not_longer() -> None:
-    api, clock = Api(holding(b"old")), Clock()
-    secrets = Secrets(api, clock)
-    assert await secrets.read("ns", REF, FIELD) == Token("old")
-    api.answer = holding(b"new")
-    clock.at += KEPT - 0.1
-    assert await secrets.read("ns", REF, FIELD) == Token("old")
-    assert api.asked == 1
-    clock.at += 0.1
-    assert await secrets.read("ns", REF, FIELD) == Token("new")
+class Asker:
+    """Asks like a control loop: without waiting, again and again."""
+
+    def __init__(self, answer: Obj | ApiError) -> None:
+        self.api, self.clock, self.wakes = Api(answer), Clock(), 0
+        self.secrets = Secrets(self.api, self.clock)
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+    def ask(self, seconds: float = 0.0) -> Credential:
+        self.clock.at += seconds
+        return self.secrets.known("ns", REF, FIELD, self.wake)
+
+    async def settle(self, seconds: float = 0.0) -> Credential:
+        self.ask(seconds)
+        await asyncio.sleep(0.01)
+        return self.ask()
 
 
-async def test_a_label_that_is_taken_away_ends_it() -> None:
-    api, clock = Api(holding(b"abc")), Clock()
-    secrets = Secrets(api, clock)
-    assert await secrets.read("ns", REF, FIELD) == Token("abc")
-    api.answer = secret({"token": "YWJj"}, {})
-    clock.at += KEPT
-    assert isinstance(await secrets.read("ns", REF, FIELD), NotReadable)
+async def test_nobody_waits_for_the_first_reading_and_all_are_woken_by_it() -> None:
+    asker = Asker(holding(b"abc"))
+    first = asker.ask()
+    assert isinstance(first, Unread)
+    assert first.message == f"{FIELD}: Secret keys has not been read yet"
+    assert asker.ask() == first
+    await asyncio.sleep(0.01)
+    assert (asker.wakes, asker.api.asked) == (2, 1)
+    assert asker.ask() == Token("abc")
 
 
-@pytest.mark.parametrize("answer", [NotFound("no", 404), Unavailable("down")])
-async def test_what_a_person_repairs_is_seen_soon(answer: ApiError) -> None:
-    api, clock = Api(answer), Clock()
-    secrets = Secrets(api, clock)
-    for _ in range(5):
-        await secrets.read("ns", REF, FIELD)
-    assert api.asked == 1
-    api.answer = holding(b"abc")
-    clock.at += NOT_KEPT
-    assert await secrets.read("ns", REF, FIELD) == Token("abc")
+async def test_a_token_is_read_again_before_it_is_thirty_seconds_old() -> None:
+    asker = Asker(holding(b"old"))
+    await asker.settle()
+    asker.api.answer = holding(b"new")
+    assert await asker.settle(AGAIN - 0.1) == Token("old")
+    assert asker.api.asked == 1
+    assert asker.ask(0.1) == Token("old"), "the new one is not waited for"
+    await asyncio.sleep(0.01)
+    assert asker.wakes == 2
+    assert asker.ask() == Token("new")
+
+
+async def test_a_reading_that_changes_nothing_wakes_nobody() -> None:
+    asker = Asker(holding(b"abc"))
+    await asker.settle()
+    await asker.settle(AGAIN)
+    assert (asker.api.asked, asker.wakes) == (2, 1)
+
+
+async def test_an_api_that_fails_is_outlived_for_thirty_seconds_and_no_longer() -> None:
+    asker = Asker(holding(b"abc"))
+    await asker.settle()
+    asker.api.answer = Unavailable("down")
+    assert await asker.settle(AGAIN) == Token("abc")
+    assert await asker.settle(KEPT - AGAIN) == Token("abc")
+    assert isinstance(asker.ask(0.1), Unread)
+    asked = asker.api.asked
+    for _ in range(10):
+        await asker.settle(SOON / 10)
+    assert asker.api.asked == asked + 1, "a broken API is not asked at every pass"
+    asker.api.answer = holding(b"abc")
+    assert await asker.settle(SOON) == Token("abc")
+
+
+async def test_an_api_that_hangs_ends_the_use_of_a_token_too() -> None:
+    asker = Asker(holding(b"abc"))
+    await asker.settle()
+    asker.api.hangs = True
+    assert await asker.settle(AGAIN) == Token("abc")
+    assert await asker.settle(AGAIN) == Token("abc")
+    late = await asker.settle(1.0)
+    assert isinstance(late, Unread)
+    assert late.message == f"{FIELD}: Secret keys could not be read for 31 s"
+    assert asker.api.asked == 2
+
+
+@pytest.mark.parametrize("answer", [secret({"token": "YWJj"}, {}), NotFound("no", 404), Forbidden("no", 403)])
+async def test_what_a_person_takes_away_ends_it_and_what_is_repaired_is_seen_soon(answer: Obj | ApiError) -> None:
+    asker = Asker(holding(b"abc"))
+    await asker.settle()
+    asker.api.answer = answer
+    assert isinstance(await asker.settle(AGAIN), NotReadable)
+    asker.api.answer = holding(b"abc")
+    assert await asker.settle(SOON) == Token("abc")
+    assert asker.wakes == 3
+
+
+async def test_what_nobody_wants_is_forgotten() -> None:
+    asker = Asker(holding(b"abc"))
+    await asker.settle()
+    asker.clock.at += 3 * KEPT
+    asker.secrets.known("ns", SecretKeyRef("keys", "other"), FIELD, asker.wake)
+    await asyncio.sleep(0.01)
+    assert isinstance(asker.ask(), Unread)
 
 
 async def test_each_field_is_told_about_itself() -> None:
