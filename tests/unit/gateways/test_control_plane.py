@@ -353,6 +353,21 @@ async def test_the_servers_clock_decides_on_the_servers_times(ahead: float) -> N
     assert abs((datetime.fromisoformat(asked[-1]) - expected).total_seconds()) < 1.5
 
 
+async def test_a_server_whose_clock_is_set_is_followed() -> None:
+    there = timedelta(0)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        now = datetime.now(UTC) + there
+        body = [{"id": "a", "timestamp": (now - timedelta(seconds=20)).isoformat()}]
+        return httpx.Response(200, json=body, headers={"Date": format_datetime(now, usegmt=True)})
+
+    client = api(answer)
+    for hours in (0, 3, -1):
+        there = timedelta(hours=hours)
+        (read,) = (await client.events(since(60))).events
+        assert read.at == pytest.approx(since(20), abs=1.5)
+
+
 @given(st.floats(0, 1e6), st.lists(st.floats(0.0, 1.0), min_size=20, max_size=20), st.floats(-1e5, 1e5))
 def test_a_date_cut_to_seconds_never_makes_an_event_older_than_it_is(
     start: float, steps: list[float], offset: float

@@ -246,7 +246,8 @@ async def test_two_candidates_at_one_api_are_followed_by_one_call() -> None:
         planes.aim(B, named(url, "gw-b"), Token(TOKEN), Follow("9.0.0", now() - timedelta(seconds=10)), now())
         await until(lambda: planes.heard(A).decisions.decisions and planes.heard(B).decisions.decisions)
         for asker, version in ((A, "1.5.0"), (B, "9.0.0")):
-            assert {e.config_version for e in planes.heard(asker).decisions.decisions} == {version}
+            (decision,) = planes.heard(asker).decisions.decisions
+            assert (decision.config_version, decision.client) == (version, "ada")
 
 
 class Fake:
