@@ -11,10 +11,12 @@ import signal
 import socket
 import sys
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kubernetes.aio.client import Configuration
 
+from keeptrusts_operator.gateways.credentials import AllowedHosts
 from keeptrusts_operator.kube.client import ApiServer, load_configuration
 from keeptrusts_operator.kube.fence import FencedKube
 from keeptrusts_operator.kube.lease import CLEANUP_HOLDER, Lease
@@ -29,11 +31,12 @@ LEASE_NAME = "keeptrusts-operator"
 CLEANUP_SECONDS = 600.0
 """How long nobody leads after a cleanup: long enough for the uninstall to delete the replicas."""
 EXIT_LOST_LEASE = 3
+ALLOWED_HOSTS = "KEEPTRUSTS_OPERATOR_ALLOWED_HOSTS"
 
 
 def main() -> None:
     """Entry point of `keeptrusts-operator`."""
-    arguments = _parser().parse_args()
+    arguments = _arguments(_parser(os.environ))
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
     )
@@ -44,13 +47,33 @@ def main() -> None:
         sys.exit(asyncio.run(command(arguments)))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _arguments(parser: argparse.ArgumentParser, words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments; `allowed_hosts` are those of the options and of the environment together."""
+    arguments = parser.parse_args(words)
+    try:
+        arguments.allowed_hosts = AllowedHosts.of(arguments.allow_host)
+    except ValueError as error:
+        parser.error(f"--allow-host (or {ALLOWED_HOSTS}): {error}")
+    return arguments
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="keeptrusts-operator", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["run", "cleanup"], default="run")
     parser.add_argument(
         "--namespace", action="append", default=[], help="watch this namespace only (repeatable); default: all"
     )
-    parser.add_argument("--lease-namespace", default=os.environ.get("POD_NAMESPACE", ""), help="default: the pod's own")
+    parser.add_argument(
+        "--lease-namespace", default=environment.get("POD_NAMESPACE", ""), help="default: the pod's own"
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=environment.get(ALLOWED_HOSTS, "").replace(",", " ").split(),
+        metavar="HOST[:PORT]",
+        help="a control plane or Prometheus server that may be sent a token a user names (repeatable, and in addition to "
+        f"those in {ALLOWED_HOSTS}, separated by commas); default: none",
+    )
     parser.add_argument("--port", type=int, default=8080, help="of /metrics, /healthz, /readyz (default 8080)")
     parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     return parser

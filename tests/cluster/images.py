@@ -19,6 +19,7 @@ USER = "65534:65534"
 OPERATOR = "localhost/keeptrusts-operator:dev"
 STANDIN = "localhost/standin-gateway:dev"
 UPSTREAM = "localhost/upstream:dev"
+CONTROL_PLANE = "localhost/controlplane:dev"
 FERRO = "localhost/ferrogw:1.5.10"
 PAUSE = "localhost/pause:1"
 
@@ -44,6 +45,10 @@ def _standin(target: Path, _: Path) -> None:
 
 def _upstream(target: Path, _: Path) -> None:
     _python(target, UPSTREAM, WORKLOADS / "upstream", *WORKLOADS_NEED)
+
+
+def _control_plane(target: Path, _: Path) -> None:
+    _python(target, CONTROL_PLANE, WORKLOADS / "controlplane", *WORKLOADS_NEED)
 
 
 def _python(target: Path, name: str, source: Path, *needs: str) -> None:
@@ -87,5 +92,6 @@ PACKERS: dict[str, Callable[[Path, Path], None]] = {
     OPERATOR: _operator,
     STANDIN: _standin,
     UPSTREAM: _upstream,
+    CONTROL_PLANE: _control_plane,
     FERRO: _ferro,
 }

@@ -1,6 +1,6 @@
-"""References to objects in the same namespace."""
+"""References to objects in the same namespace, and what reading a Secret comes to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keeptrusts_operator.api.fields import Fields
 from keeptrusts_operator.api.formats import KEY, NAME
@@ -18,6 +18,31 @@ class SecretKeyRef:
 
     name: str
     key: str
+
+
+@dataclass(frozen=True)
+class Token:
+    """What a Secret held. Never shown: not in a repr, so not in a log, a status or a traceback either."""
+
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class NotReadable:
+    """There is no token that may be used, until a person does what `message` says."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Whether there is one is unknown: the API server did not say."""
+
+    message: str
+
+
+Credential = Token | NotReadable | Unread
+"""What a SecretKeyRef leads to. Without a `Token`, what needed it is Unknown, and `message` says why."""
 
 
 def parse_config_map_key_ref(fields: Fields, default_key: str) -> ConfigMapKeyRef:

@@ -19,8 +19,10 @@ import httpx
 
 from keeptrusts_operator.api.gateway import Decisions, GatewaySettings, Scheme
 from keeptrusts_operator.api.policy import BehaviourTest, Expectation
+from keeptrusts_operator.api.references import Credential, Token
 from keeptrusts_operator.core.world import TestReport, TestResult, TestVerdict
 from keeptrusts_operator.gateways.counters import NotMetrics, by_decision, read_page
+from keeptrusts_operator.gateways.credentials import headers_of, why_not
 from keeptrusts_operator.gateways.pods import Target, base_url
 
 TIMEOUT = httpx.Timeout(30.0, connect=2.0)  # of an answer that a model writes
@@ -40,13 +42,17 @@ PAST_TENSE = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What to test, where. `model` is the default for tests that name none."""
+    """What to test, where. `model` is the default for tests that name none.
+
+    `credential`: what `spec.gateway.authorization` leads to; None when it names nothing.
+    """
 
     rollout_id: str
     pod: Target
     tests: tuple[BehaviourTest, ...]
     model: str
     settings: GatewaySettings
+    credential: Credential | None = None
 
 
 class Unanswered(Exception):
@@ -69,11 +75,11 @@ class BehaviourTests:
         self._changed = asyncio.Event()
 
     def aim(self, plan: Plan | None) -> None:
-        """What to test from now on. Another plan starts anew; one that names only another pod keeps what is settled."""
+        """What to test from now on. Another plan starts anew; one with only another pod or token keeps what is settled."""
         old = self._plan
         if plan == old:
             return
-        if plan and old and replace(plan, pod=old.pod) == old:
+        if plan and old and replace(plan, pod=old.pod, credential=old.credential) == old:
             self._results = {n: r for n, r in self._results.items() if r.verdict is not TestVerdict.UNKNOWN}
         else:
             self._results = {}
@@ -138,13 +144,15 @@ class BehaviourTests:
         settings = plan.settings
         if settings.scheme is not Scheme.HTTP:  # a TLS port answers plain HTTP with 400, which may look like a block
             raise Unanswered(f"tests are not sent by {settings.scheme} yet")
+        if missing := why_not(plan.credential):
+            raise Unanswered(missing)
         decisions = settings.metrics.decisions
         before = await self._counted(plan, decisions) if decisions else {}
         answer = await self._ask(plan, test)
         # What the user lists is a decision, even where it is a status that says nothing elsewhere (403, 503).
         blocked = answer.status in settings.blocked_status
         if not blocked and not 200 <= answer.status < 300:
-            raise Unanswered(_why_unanswered(answer.status))
+            raise Unanswered(_why_unanswered(answer.status, plan.credential))
         observed = Expectation.BLOCK if blocked else Expectation.ALLOW
         if decisions:
             # Also after a status that blocks: a request that is held for a person may be answered with it.
@@ -156,7 +164,7 @@ class BehaviourTests:
         if observed is test.expect and test.error_code in (None, answer.code):
             return TestResult(test.name, TestVerdict.PASSED)
         wanted = f"{test.expect} with {test.error_code}" if test.error_code else str(test.expect)
-        detail = _detail(answer, test)
+        detail = _detail(answer, test, plan.credential)
         return TestResult(test.name, TestVerdict.FAILED, f"expected {wanted}, {PAST_TENSE[observed]} ({detail})")
 
     async def _ask(self, plan: Plan, test: BehaviourTest) -> Answer:
@@ -198,7 +206,7 @@ class BehaviourTests:
         try:
             status, text = await self._fetch("GET", plan, settings.path, METRICS_TIMEOUT)
             if not 200 <= status < 300:
-                raise Unanswered(_why_unanswered(status))
+                raise Unanswered(_why_unanswered(status, plan.credential))
             return by_decision(read_page(text, settings).decisions, decisions)
         except (Unanswered, NotMetrics) as error:
             raise Unanswered(f"its metrics cannot be read: {error}") from error
@@ -207,12 +215,12 @@ class BehaviourTests:
         self, method: str, plan: Plan, path: str, limits: httpx.Timeout, body: Any = None
     ) -> tuple[int, str]:
         """Status and text of one answer, bounded in time and size."""
-        url = base_url(plan.pod, plan.settings) + path
+        url, headers = base_url(plan.pod, plan.settings) + path, headers_of(plan.credential)
         data = bytearray()
         try:
             async with (
                 asyncio.timeout((limits.connect or 0.0) + (limits.read or 0.0) + SLACK),
-                self._client.stream(method, url, json=body, timeout=limits) as response,
+                self._client.stream(method, url, json=body, headers=headers, timeout=limits) as response,
             ):
                 async for chunk in response.aiter_bytes():
                     data += chunk
@@ -256,19 +264,25 @@ def _only(moved: Mapping[str, float], decisions: Decisions) -> str:
     return next(iter(moved))
 
 
-def _detail(answer: Answer, test: BehaviourTest) -> str:
-    """What came, in words that cannot be the prompt's: a gateway may quote what it has blocked."""
+def _detail(answer: Answer, test: BehaviourTest, credential: Credential | None) -> str:
+    """What came, in words that cannot be the prompt's or the token's: a gateway may quote what it was sent."""
+    sent = [m.content for m in test.messages]
+    token = credential.value if isinstance(credential, Token) else ""
     code, policy = (
-        word if IDENTIFIER.fullmatch(word) and not any(word in m.content for m in test.messages) else ""
+        word
+        if IDENTIFIER.fullmatch(word) and not any(word in s for s in sent) and not (token and token in word)
+        else ""
         for word in (answer.code, answer.policy)
     )
     by = " ".join(part for part in (code, f"by {policy}" if policy else "") if part)
     return f"HTTP {answer.status}, {by}" if by else f"HTTP {answer.status}"
 
 
-def _why_unanswered(status: int) -> str:
+def _why_unanswered(status: int, credential: Credential | None) -> str:
     if status in (401, 403):
-        return f"the gateway wants a key (HTTP {status}), and spec.gateway.authorization is not used for tests yet"
+        if credential:
+            return f"the gateway refuses the token of spec.gateway.authorization (HTTP {status})"
+        return f"the gateway wants a token (HTTP {status}): name its Secret in spec.gateway.authorization.secretKeyRef"
     if status == 404:
         return "nothing is at this path (HTTP 404)"
     if status == 429 or status >= 500 or status < 400:

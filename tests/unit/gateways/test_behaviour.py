@@ -12,6 +12,7 @@ import pytest
 
 from keeptrusts_operator.api.gateway import Decisions, GatewaySettings, MetricsSettings, Profile, Scheme
 from keeptrusts_operator.api.policy import BehaviourTest, Expectation, Message
+from keeptrusts_operator.api.references import NotReadable, Token, Unread
 from keeptrusts_operator.core.world import TestReport, TestResult, TestVerdict
 from keeptrusts_operator.gateways.behaviour import MAX_BODY, BehaviourTests, Plan
 from keeptrusts_operator.gateways.pods import Target
@@ -249,8 +250,8 @@ async def test_the_error_code_must_be_the_expected_one(start: Start) -> None:
     [
         (Reply(error=timed_out), "ReadTimeout"),
         (Reply(error=refused), "ConnectError"),
-        (Reply(401, ()), "spec.gateway.authorization is not used for tests yet"),
-        (Reply(403, ()), "spec.gateway.authorization is not used for tests yet"),
+        (Reply(401, ()), "wants a token (HTTP 401): name its Secret in spec.gateway.authorization.secretKeyRef"),
+        (Reply(403, ()), "wants a token (HTTP 403): name its Secret in spec.gateway.authorization.secretKeyRef"),
         (Reply(404, ()), "HTTP 404"),
         (Reply(429, ()), "HTTP 429"),
         (Reply(500, ()), "HTTP 500"),
@@ -506,3 +507,42 @@ async def test_an_answer_to_a_plan_of_before_counts_for_nothing(start: Start) ->
     assert (await run.until())["hello"].verdict is PASSED
     assert run.wakes == 1
     assert run.tests.report() == TestReport("r2", (TestResult("hello", PASSED),))
+
+
+TOKEN = Token("s3cret-token")
+
+
+async def test_the_token_goes_with_every_request_and_nowhere_else(start: Start) -> None:
+    run = start(tests=(case(ALLOW),), hello=ALLOWED)
+    sent: list[str] = []
+    run.gateway.metrics = lambda request: sent.append(request.headers.get("authorization", ""))
+    run.tests.aim(replace(plan(case(ALLOW)), credential=TOKEN))
+    assert (await run.until())["hello"].verdict is PASSED
+    assert {*sent, run.gateway.requests[0].headers["authorization"]} == {"Bearer s3cret-token"}
+    assert "s3cret" not in repr(run.tests._plan)
+
+
+@pytest.mark.parametrize("missing", [NotReadable("there is no Secret keys"), Unread("Secret keys could not be read")])
+async def test_without_the_token_that_is_named_nothing_is_sent(start: Start, missing: NotReadable | Unread) -> None:
+    run = start(tests=(case(ALLOW),), hello=ALLOWED)
+    run.tests.aim(replace(plan(case(ALLOW)), credential=missing))
+    assert (await run.until())["hello"] == TestResult("hello", UNKNOWN, missing.message)
+    assert not run.gateway.requests
+
+
+async def test_a_new_token_keeps_what_is_settled_and_goes_on_at_once(start: Start) -> None:
+    tests = (case(ALLOW, "settled"), case(ALLOW, "refused"))
+    run = start(tests=tests, settled=ALLOWED, refused=[Reply(401, ()), ALLOWED])
+    run.tests.aim(replace(plan(*tests), credential=Token("old")))
+    before = await run.until()
+    assert before["refused"].message == "the gateway refuses the token of spec.gateway.authorization (HTTP 401)"
+    run.tests.aim(replace(plan(*tests), credential=Token("new")))
+    assert [r.verdict for r in (await run.until()).values()] == [PASSED, PASSED]
+    assert run.gateway.prompts == ["settled", "refused", "refused"]
+
+
+async def test_a_token_that_the_gateway_quotes_is_told_to_nobody(start: Start) -> None:
+    quoting = replace(BLOCKED, body=error_body("bad.s3cret-token"))
+    run = start(tests=(case(ALLOW),), hello=quoting)
+    run.tests.aim(replace(plan(case(ALLOW)), credential=TOKEN))
+    assert (await run.until())["hello"].message == "expected Allow, was blocked (HTTP 409, by pii-detector)"

@@ -15,6 +15,7 @@ from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from standin.events import Events, client_of
 from standin.metrics import Metrics
 from standin.modes import Modes
 from standin.policy import ConfigError, Decision, Policy, load
@@ -42,6 +43,7 @@ class Gateway:
         self._latency = _seconds(os.environ.get("STANDIN_LATENCY", "0ms"))
         self._upstream = os.environ.get("STANDIN_UPSTREAM", "")
         self._session: aiohttp.ClientSession | None = None
+        self._events = Events.of(os.environ)
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[_who_answered], client_max_size=8 << 20)
@@ -58,7 +60,7 @@ class Gateway:
                 web.post("/v1/chat/completions", self.chat),
             ]
         )
-        app.cleanup_ctx.append(self._connect)
+        app.cleanup_ctx.extend((self._connect, self._events.while_serving))
         return app
 
     async def health(self, _: web.Request) -> web.Response:
@@ -110,16 +112,18 @@ class Gateway:
             return _error(422, "validation_error", "malformed request", "", "malformed_request")
         delay = self.modes.on_request()
         self.modes.maybe_crash()
-        decision = self.policy.decide(text)
-        count = len(self.policy.chain)
+        policy, client = self.policy, client_of(request.headers, body)
+        decision, count = policy.decide(text), len(policy.chain)
         if decision.verdict in ("block", "escalate"):
             self.metrics.decided(decision.verdict, count)  # at once, unlike what is allowed
             self.metrics.answered(409, time.monotonic() - started)
+            self._events.decided(decision, policy, client)
             return _error(409, "policy_violation", _words(decision), decision.policy, ERROR_CODES[decision.verdict])
         await asyncio.sleep(delay)
         response = await self._answer(request, body)
         self.metrics.decided(decision.verdict, count)
         self.metrics.answered(response.status, time.monotonic() - started)
+        self._events.decided(decision, policy, client)
         return response
 
     async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
