@@ -120,7 +120,7 @@ class _Trial:
     def __init__(self, case: Case, baseline: Baseline, windows: Windows, at: float) -> None:
         self._case = case
         kept = case.kept if case.kept and case.kept.rollout_id == case.rollout_id else None
-        self._noise = kept.noise if kept else spread(windows.pods(case.active, at))
+        self._noise = kept.noise if kept else spread([(p.requests, p.blocked) for p in windows.pods(case.active, at)])
         self._settings = Settings.of(case.given, case.increase, case.decrease, self._noise)
         checkpoint: Mapping[str, Any] = kept.checkpoint if kept else {}
         self._watch = breaker_words.from_dict(checkpoint.get("watch"), self._settings, baseline)

@@ -165,7 +165,7 @@ def test_the_words_of_another_rollout_are_not_about_this_one() -> None:
 
 def test_what_is_kept_changes_with_the_verdict_else_now_and_then() -> None:
     cluster = exposed()
-    begun, written = cluster.now, []
+    begun, written = cluster.now, list[int]()
     for second in range(60):
         cluster.now = begun + seconds(second)
         judged(cluster, Verdict.UNDECIDED, canary=Counts(second, 0), sampled_at=cluster.now, checkpoint={"n": second})
