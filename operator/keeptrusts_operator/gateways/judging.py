@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from keeptrusts_operator.api.circuit_breaker import CircuitBreaker
-from keeptrusts_operator.core import breaker, breaker_words
+from keeptrusts_operator.api.circuit_breaker import CircuitBreaker, OnUnverifiable
+from keeptrusts_operator.core import breaker, breaker_words, paired
 from keeptrusts_operator.core.breaker import Alone, Baseline, Settings, Slice, with_arrivals
+from keeptrusts_operator.core.confirmation import Confirmation, Confirmed, SuspectSingleClient
 from keeptrusts_operator.core.dispersion import few_clients, spread
 from keeptrusts_operator.core.judgement import BLOCK_RATE, Counts, Judgement, Verdict
+from keeptrusts_operator.core.paired import Beside
 from keeptrusts_operator.gateways.counters import Increment
 from keeptrusts_operator.gateways.windows import Windows
 
@@ -27,6 +29,11 @@ RATE_SECONDS = 60.0  # over which the rate of arrivals before a change is taken
 WITNESS = 2.0  # times the blocked requests that a trip needs: what a pod should show before its word counts
 TRAIL = 240  # slices that are kept to replay a verdict from
 OF_ALL = "Soaking"
+BESIDE = ("Slower", "ProviderErrors")  # reasons of a hold that are not about what is blocked
+
+
+Confirm = Callable[[float, float, float], Confirmation]
+"""Limit, burstiness and the candidate's blocked requests → would the excess stand without the loudest client?"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Case:
     decrease: float = 0.0
     counted_late: bool = True  # a request is counted when it is answered, not when it arrives
     kept: Judgement | None = field(default=None, compare=False)
+    confirm: Confirm | None = field(default=None, compare=False)  # where there are events that tell clients apart
 
     def same_as(self, other: Case | None) -> bool:
         """The same rollout, judged by the same numbers."""
@@ -127,6 +135,9 @@ class _Trial:
         self._alone = _alone_from(checkpoint.get("alone"), self._settings)
         self._final = kept if kept and kept.verdict is Verdict.TRIP else None
         self._pods: dict[str, Counts] = {}  # of the candidate
+        self._confirmation: Confirmation | None = None
+        beside = Beside.begin(windows.total((case.active,), at), windows.pods(case.active, at), case.given.burst)
+        self._beside = paired.from_dict(checkpoint.get("beside"), beside, case.given.burst)
         self._changed_at, self._rate, self._p95 = at, 0.0, math.inf
         self._sampled_at: float | None = None
         self._before, self._slices = self._watch, deque[Slice](maxlen=TRAIL)
@@ -189,6 +200,7 @@ class _Trial:
             self._before = self._before.step(self._slices[0])
         self._slices.append(seen)
         self._watch = self._watch.step(seen)
+        self._beside = self._beside.step(canary, stable, seconds, seen.arrived)
 
     def judgement(self, now: datetime, at: float) -> Judgement:
         """The word with its numbers, a checkpoint, and what it can be replayed from."""
@@ -212,6 +224,10 @@ class _Trial:
             message += "; all of it on one pod, which may be one client's that sticks to it"
         elif reason == "BlockRateFell":
             message += "; it lets pass what the active revision blocks"
+        if self._confirmation and verdict in (Verdict.TRIP, Verdict.HOLD):
+            message += f"; {self._confirmation.message}"
+        if reason in BESIDE:
+            message = self._beside.sentence()
         total = watch.total.with_all_arrivals
         return Judgement(
             self._case.rollout_id,
@@ -232,12 +248,29 @@ class _Trial:
         watch = self._watch
         said = watch.verdict()
         if said is breaker.Verdict.TRIP:
-            return (Verdict.HOLD, "FewClients") if self._few_clients() else (Verdict.TRIP, BLOCK_RATE)
+            return self._confirmed()
         if said is breaker.Verdict.HOLD:
             return Verdict.HOLD, BLOCK_RATE
         if watch.failed_open():
             return Verdict.HOLD, "BlockRateFell"
+        if reason := self._beside.held_for():
+            return Verdict.HOLD, reason
         return (Verdict.CLEAR if said is breaker.Verdict.CLEAR else Verdict.UNDECIDED), BLOCK_RATE
+
+    def _confirmed(self) -> tuple[Verdict, str]:
+        """A trip, unless it may be a single client's."""
+        self._confirmation, confirm = None, self._case.confirm
+        if confirm:
+            base, given = self._watch.baseline, self._settings
+            limit, burst = base.limit(given.trip), base.burstiness(given.burst)
+            self._confirmation = confirm(limit, burst, self._watch.total.canary_blocked)
+        if isinstance(self._confirmation, Confirmed):
+            return Verdict.TRIP, BLOCK_RATE
+        if isinstance(self._confirmation, SuspectSingleClient):
+            return Verdict.HOLD, "SingleClient"
+        if self._confirmation and self._case.given.on_unverifiable is OnUnverifiable.HOLD:
+            return Verdict.HOLD, "Unverifiable"
+        return (Verdict.HOLD, "FewClients") if self._few_clients() else (Verdict.TRIP, BLOCK_RATE)
 
     def _few_clients(self) -> bool:
         """Whether the blocks come from one pod although others had requests enough to show some too."""
@@ -281,7 +314,7 @@ class _Trial:
         )
 
     def _checkpoint(self) -> dict[str, Any]:
-        out: dict[str, Any] = {"watch": breaker_words.to_dict(self._watch)}
+        out: dict[str, Any] = {"watch": breaker_words.to_dict(self._watch), "beside": paired.to_dict(self._beside)}
         return {**out, "alone": _alone_to(self._alone)} if self._alone else out
 
     def _trail(self) -> dict[str, Any]:
