@@ -28,7 +28,7 @@ STRICT = parse_yaml(MINIMAL)
 
 
 def strict(*chain: str, **more: Any) -> dict[str, Any]:
-    blocks = {kind: {} for kind in chain}
+    blocks: dict[str, Any] = {kind: {} for kind in chain}
     return changed(STRICT, ("policies/chain", list(chain)), ("policy", blocks), *more.items())
 
 
