@@ -249,6 +249,19 @@ def test_the_objects_own_maximum_counts(shared: Cluster) -> None:
     allowed(gw.annotate("ann", "emergency-passthrough=10m", REASON))
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("validatingadmissionpolicy", "requests"),
+        ("validatingadmissionpolicybinding", "requests"),
+        ("mutatingadmissionpolicy", "stamps"),
+        ("mutatingadmissionpolicybinding", "stamps"),
+    ],
+)
+def test_the_operator_can_see_whether_somebody_vouches(shared: Cluster, kind: str, name: str) -> None:
+    allowed(shared.run("get", kind, f"{name}.gateway.keeptrusts.com", "--as", OPERATOR))
+
+
 class TestStamps:
     def test_each_change_is_a_request_of_its_own(self, gw: Gateway) -> None:
         allowed(gw.annotate("ann", *PASSTHROUGH))

@@ -95,7 +95,7 @@ def due(grant: Grant, now: datetime) -> Grant:
         return grant
     since = grant.granted_at or grant.requested_at
     if now < since - CLOCK_TOLERANCE:
-        return ended(grant, now, EndReason.CLOCK)
+        return ended(grant, grant.expires_at or since, EndReason.CLOCK)  # nobody knows: all of it counts as used
     if grant.expires_at is not None and now < grant.expires_at:
         return grant
     if grant.state is GrantState.PENDING:
