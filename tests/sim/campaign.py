@@ -231,8 +231,11 @@ async def _rest(world: SimWorld) -> None:
     status = await world.status()
     if status.get("phase") not in SETTLED:
         raise Broken(f"no rest: {status.get('phase')}: {status.get('message')}")
+    rate, world.stream.rate = world.stream.rate, 0.0  # with traffic, values of health signals are written now and then
+    await world.run(600)
     before = list(world.kube.writes)
     await world.run(600)
+    world.stream.rate = rate
     if world.kube.writes != before:
         raise Broken(f"a world at rest is written to: {world.kube.writes[len(before) :][:5]}")
 

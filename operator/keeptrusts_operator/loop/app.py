@@ -24,6 +24,7 @@ from keeptrusts_operator.gateways.watch import GatewayWatch
 from keeptrusts_operator.kube.port import Kube
 from keeptrusts_operator.kube.secrets import Secrets
 from keeptrusts_operator.loop.clock import SteadyClock, wall
+from keeptrusts_operator.loop.governance import Governance
 from keeptrusts_operator.loop.outside import Asking
 from keeptrusts_operator.loop.policies import PolicyReporter
 from keeptrusts_operator.loop.reconcile import Reconciler
@@ -49,7 +50,7 @@ class App:
 
     def __init__(self, kube: Kube, telemetry: Telemetry, allowed: AllowedHosts) -> None:
         self._kube, self._telemetry, self._allowed = kube, telemetry, allowed
-        self._secrets = Secrets(kube)
+        self._secrets, self._governance = Secrets(kube), Governance(kube)
         self._runners: dict[tuple[str, str], Runner] = {}
         self._policy_of: dict[tuple[str, str], str] = {}
         self._policies = PolicyReporter(kube, wall)
@@ -132,7 +133,7 @@ class App:
 
         gateways = GatewayWatch(client, wake, looked)
         outside = Asking(self._secrets, planes, namespace, name, wake)
-        reconciler = Reconciler(self._kube, gateways, outside, namespace, name, SteadyClock())
+        reconciler = Reconciler(self._kube, gateways, outside, self._governance, namespace, name, SteadyClock())
         runner = self._runners[key] = Runner(reconciler, self._telemetry, namespace, name)
         watching = asyncio.create_task(gateways.run(), name=f"gateways of {namespace}/{name}")
         try:
