@@ -5,6 +5,7 @@ No I/O, no clock: the real sampler and the simulated one keep the same books.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,12 +14,14 @@ from keeptrusts_operator.api.gateway import MetricsSettings
 from keeptrusts_operator.api.names import ADOPTED_REVISION
 from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.world import Flow, Scrape
-from keeptrusts_operator.gateways.counters import Page, PodCounters, lifetime
+from keeptrusts_operator.gateways.counters import NotMetrics, Page, PodCounters, lifetime
 from keeptrusts_operator.gateways.flows import Flows, Round
 from keeptrusts_operator.gateways.judging import Case, Count, Judge
 from keeptrusts_operator.gateways.pods import Target
 
 MISSES = 3  # looks in a row without a page, before a pod counts as one that cannot be read
+MOST_RATE = 1e5  # requests per second that one pod may answer: what grows faster was not counted
+BEFORE_BIRTH = 60.0  # seconds that a pod may have served before its first page
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class Ledger:
         self._metrics: MetricsSettings | None = None
         self._targets: dict[str, Target] = {}
         self._counters: dict[str, PodCounters] = {}
+        self._counted_at: dict[str, float] = {}
         self._born_here: set[str] = set()
+        self._newest = -math.inf  # when the youngest pod that was seen at an aim was created, by the cluster's clock
         self._missed: dict[str, tuple[int, str]] = {}  # how often in a row, and why the last time
         self._flows = Flows()
         self._round_at: float | None = None
@@ -46,17 +51,20 @@ class Ledger:
     ) -> None:
         """Whose pages come from now on, and whom to judge by them.
 
-        A pod that was not there at an earlier aim is new: it counts from zero. The clocks of cluster and operator have
-        no say in it, they may be hours apart. Adopted pods are older than their first sight.
+        A pod that was not there at an earlier aim, and is no older than those that were, is new: it counts from zero. The
+        operator's clock has no say in it, it may be hours off. Adopted pods are older than their first sight.
         """
-        if self._metrics is not None and metrics != self._metrics:
-            self._counters, self._flows, self._missed = {}, Flows(), {}
-        new = {t.uid for t in targets if t.revision != ADOPTED_REVISION} - set(self._targets)
+        if self._metrics is not None and metrics != self._metrics:  # other counters: nothing that was counted compares
+            self._counters, self._flows, self._missed, self._born_here = {}, Flows(), {}, set()
+            self.judge, self._targets = Judge(), {t.uid: t for t in targets}
+        new = [t for t in targets if t.uid not in self._targets and t.revision != ADOPTED_REVISION]
         if self._metrics is not None:
-            self._born_here |= new
+            self._born_here |= {t.uid for t in new if t.born_at >= self._newest}
+        self._newest = max([self._newest, *(t.born_at for t in targets)])
         self._metrics, self._targets = metrics, {t.uid: t for t in targets}
         self._born_here &= set(self._targets)
         self._counters = {u: c for u, c in self._counters.items() if u in self._targets}
+        self._counted_at = {u: a for u, a in self._counted_at.items() if u in self._targets}
         self._missed = {u: m for u, m in self._missed.items() if u in self._targets}
         self.judge.windows.keep(self._targets)
         self.judge.aim(active, case, at)
@@ -64,7 +72,17 @@ class Ledger:
     def enter(self, pages: Mapping[str, Page | Unread], at: float) -> None:
         """One look. A pod that is not in it has not answered yet: its next page covers the time."""
         assert self._metrics is not None
-        counts = [c for uid, page in pages.items() if uid in self._targets and (c := self._count(uid, page))]
+        counts = []
+        for uid, page in pages.items():
+            if uid not in self._targets:
+                continue
+            count = page if isinstance(page, Unread) else self._count(uid, page, at)
+            if isinstance(count, Unread):
+                self._missed[uid] = (self._missed.get(uid, (0, ""))[0] + 1, count.why)
+                continue
+            self._missed.pop(uid, None)
+            self._counted_at[uid] = at
+            counts.append(count)
         since, self._round_at = self._round_at, at
         self.judge.feed(counts, at)
         if since is None:
@@ -76,18 +94,19 @@ class Ledger:
             requests[target.revision] = None if before is None or more is None else before + more.requests
         self._flows.add(Round(since, at, requests))
 
-    def _count(self, uid: str, page: Page | Unread) -> Count | None:
+    def _count(self, uid: str, page: Page, at: float) -> Count | Unread:
         revision, metrics = self._targets[uid].revision, self._metrics
         assert metrics is not None
-        if isinstance(page, Unread):
-            self._missed[uid] = (self._missed.get(uid, (0, ""))[0] + 1, page.why)
-            return None
-        self._missed.pop(uid, None)
-        if uid in self._counters:
-            return Count(uid, revision, self._counters[uid].feed(page))
-        born_here = uid in self._born_here
-        self._counters[uid] = PodCounters(metrics, from_zero=born_here)
-        increment = self._counters[uid].feed(page)
+        most = MOST_RATE * max(1.0, at - self._counted_at.get(uid, at - BEFORE_BIRTH))
+        counters, born_here = self._counters.get(uid), uid in self._born_here
+        try:
+            if counters is not None:
+                return Count(uid, revision, counters.feed(page, most))
+            counters = PodCounters(metrics, from_zero=born_here)
+            increment = counters.feed(page, most)
+        except NotMetrics as error:
+            return Unread(f"{metrics.path}: {error}")
+        self._counters[uid] = counters
         return Count(uid, revision, increment) if born_here else Count(uid, revision, None, lifetime(page, metrics))
 
     def flows(self, now: datetime, at: float) -> Mapping[str, Flow]:

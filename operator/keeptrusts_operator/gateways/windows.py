@@ -94,6 +94,10 @@ class Windows:
         self._moving: Pair | None = None  # since when, and when last
         self._read: dict[str, tuple[str, float]] = {}  # pod → its revision, when it was read last
 
+    def begin(self, at: float) -> None:
+        """There was a look. The first one begins the time that is watched: what the next one finds was counted since."""
+        self._began = at if self._began is None else self._began
+
     def add(self, at: float, revision: str, pod: str, more: Increment) -> None:
         """What a pod has counted since it was read before; also when that is nothing, for `read`. O(1) in time kept."""
         self._began = at if self._began is None else self._began

@@ -177,8 +177,8 @@ def _case(world: World, state: State) -> Case | None:
         rollout.stage.value + (step if rollout.stage is Stage.CANARY else ""),
         1.0 if rollout.stage is Stage.SOAKING else arms[0] / max(1, sum(arms)),
         world.spec.circuit_breaker,
-        content.expected_increase if ours and isinstance(content, Content) else 0.0,
-        content.expected_decrease if ours and isinstance(content, Content) else 0.0,
+        content.expected_increase if ours and isinstance(content, Content) else None,
+        content.expected_decrease if ours and isinstance(content, Content) else None,
         metrics.decisions.counted_at is CountedAt.COMPLETION,
         state.judged,
     )
