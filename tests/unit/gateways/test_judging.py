@@ -104,7 +104,9 @@ def test_a_bad_candidate_is_tripped_in_seconds_and_a_good_one_cleared() -> None:
 def test_a_trip_comes_before_a_hold_and_both_before_a_candidate_that_lets_pass() -> None:
     bench = judged()
     seen = list[Any]()
-    bench.go(120, {"a1": (A, 40.0, 0.02), "b1": (B, 20.0, 0.12)}, until=lambda: bool(seen.append(bench.word)))
+    for _ in range(240):
+        bench.look(0.5, {"a1": (A, 40.0, 0.02), "b1": (B, 20.0, 0.12)})
+        seen.append(bench.word)
     first = [seen.index((verdict, "BlockRate")) for verdict in (Verdict.UNDECIDED, Verdict.HOLD, Verdict.TRIP)]
     assert first == sorted(first)
     assert set(seen[first[2] :]) == {(Verdict.TRIP, "BlockRate")}
