@@ -121,7 +121,7 @@ async def _lead(
     telemetry: Telemetry,
     leading: list[App],
 ) -> int:
-    app = App(FencedKube(api, lease), telemetry)
+    app = App(FencedKube(api, lease), telemetry, arguments.allowed_hosts)
     leading.append(app)
     working = asyncio.create_task(app.run(configuration, tuple(arguments.namespace)), name="kopf")
     keeping = asyncio.create_task(lease.keep(), name="lease")

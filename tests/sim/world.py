@@ -12,14 +12,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
 from keeptrusts_operator.api.gateway import MetricsSettings
 from keeptrusts_operator.core.world import TestReport, TestResult, TestVerdict
+from keeptrusts_operator.gateways.control_plane_poller import Follow, PlaneHeard
 from keeptrusts_operator.gateways.counters import Page
 from keeptrusts_operator.gateways.ledger import Ledger, Unread
 from keeptrusts_operator.gateways.watch import Aim, Heard, Sample
 from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import GATEWAYS, POLICIES, ApiError, Obj, Resource
 from keeptrusts_operator.loop.clock import SteadyClock
+from keeptrusts_operator.loop.credentials import Credentials
 from keeptrusts_operator.loop.pace import Pace
 from keeptrusts_operator.loop.reconcile import Reconciler
 from tests.demo import objects
@@ -57,7 +60,9 @@ class SimGateways:
         at, ledger, plan = self._world.at, self._ledger, self._aim and self._aim.plan
         report = TestReport(plan.rollout_id, tuple(self._results.values())) if plan else None
         flows, last_answers = ledger.flows(now, at), ledger.last_answers(now, at)
-        return Heard(self._known, flows, last_answers, report, ledger.judgement(now, at), ledger.scrape())
+        moving = ledger.judge.windows.moving_since(now, at)
+        said = (ledger.judgement(now, at), ledger.scrape(), ledger.traffic(at), moving)
+        return Heard(self._known, flows, last_answers, report, *said)
 
     def tick(self, at: float) -> bool:
         """Ask when it is time to; whether something new was heard."""
@@ -85,6 +90,20 @@ class SimGateways:
                 self._results[test.name] = new
                 return new != old
         return False
+
+
+class Nobody:
+    """No Secrets and no control plane."""
+
+    def credentials(self, spec: GatewayDeploymentSpec) -> Credentials:
+        return Credentials()
+
+    def aim(
+        self, spec: GatewayDeploymentSpec, credentials: Credentials, follow: Follow | None, now: datetime
+    ) -> None: ...
+
+    def heard(self) -> PlaneHeard:
+        return PlaneHeard.unknown("spec.controlPlane is not set")
 
 
 def _page(container: Container, metrics: MetricsSettings) -> Page | Unread:
@@ -137,7 +156,7 @@ class SimWorld:
         self.operator = FaultyKube(self.kube, self._fault, self.say)
         self.operator.past, self.operator.thawed, self.operator.writing = self.past, self._freeze, self._write
         clock = SteadyClock(lambda: self.now() + timedelta(seconds=self.clock_error), lambda: self.at)
-        self._reconciler = Reconciler(self.operator, self.gateways, self.namespace, self.name, clock)
+        self._reconciler = Reconciler(self.operator, self.gateways, Nobody(), self.namespace, self.name, clock)
         self._pace, self._next_pass = Pace(), self.at
 
     async def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:

@@ -12,6 +12,10 @@ from keeptrusts_operator.api.patterns import problem_of_pattern
 from keeptrusts_operator.api.quantities import IntOrPercent, format_duration
 
 MAX_KINDS = 50
+MIN_REASON = 15
+"""Characters of the annotation `reason` of a request; the admission policies ask for as many."""
+OFF = "off"
+"""The value of the annotation `emergency-passthrough` that ends one."""
 
 
 class TwoPerson(StrEnum):

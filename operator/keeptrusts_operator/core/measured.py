@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
@@ -142,28 +142,28 @@ def _block_rate(measured: Measured, limits: Thresholds[float]) -> Reading:
     blank = Reading(Name.BLOCK_RATE, source, State.UNKNOWN, "", _limit(limits, format_percent))
     traffic = measured.traffic if measured.asked is None else measured.asked
     if measured.asked is None and measured.metrics.decisions is None:
-        return _with(blank, _unset("counter of decisions", "decisions"))
+        return replace(blank, message=_unset("counter of decisions", "decisions"))
     if isinstance(traffic, NotKnown):
-        return _with(blank, traffic.why)
+        return replace(blank, message=traffic.why)
     return _share(blank, traffic, traffic.counts.blocked, "were blocked", limits)
 
 
 def _provider_errors(measured: Measured, limits: Thresholds[float]) -> Reading:
     blank = Reading(Name.PROVIDER_ERRORS, Source.PODS, State.UNKNOWN, "", _limit(limits, format_percent))
     if measured.metrics.provider_errors is None:
-        return _with(blank, _unset("counter of provider errors", "providerErrors"))
+        return replace(blank, message=_unset("counter of provider errors", "providerErrors"))
     if measured.metrics.decisions is None:
-        return _with(blank, _unset("counter of decisions, of which errors would be a share", "decisions"))
+        return replace(blank, message=_unset("counter of decisions, of which errors would be a share", "decisions"))
     traffic = measured.traffic
     if isinstance(traffic, NotKnown):
-        return _with(blank, traffic.why)
+        return replace(blank, message=traffic.why)
     return _share(blank, traffic, traffic.counts.provider_errors, "failed at a provider", limits)
 
 
 def _share(blank: Reading, traffic: Traffic, part: float, did: str, limits: Thresholds[float]) -> Reading:
     """A part of all requests."""
     if why := _too_little(traffic, traffic.counts.requests, "requests"):
-        return _with(blank, why)
+        return replace(blank, message=why)
     whole = traffic.counts.requests
     share = min(1.0, max(0.0, part / whole))  # a request that is tried at three providers may fail thrice
     said = f"{part:,.0f} of {whole:,.0f} requests in the last {_window(traffic)} {did}{_partly(traffic)}"
@@ -174,17 +174,17 @@ def _latency(measured: Measured, limits: Thresholds[timedelta]) -> Reading:
     blank = Reading(Name.LATENCY_P99, Source.PODS, State.UNKNOWN, "", _limit(limits, format_duration))
     traffic = measured.traffic
     if measured.metrics.latency is None:
-        return _with(blank, _unset("histogram of answer times", "latency"))
+        return replace(blank, message=_unset("histogram of answer times", "latency"))
     if isinstance(traffic, NotKnown):
-        return _with(blank, traffic.why)
+        return replace(blank, message=traffic.why)
     latency = traffic.counts.latency
     if latency and math.inf not in latency:
-        return _with(blank, f"{measured.metrics.latency.histogram} has no +Inf bucket")
+        return replace(blank, message=f"{measured.metrics.latency.histogram} has no +Inf bucket")
     whole, p99 = answers(latency), quantile(0.99, latency)
     if why := _too_little(traffic, whole, "timed answers"):
-        return _with(blank, why)
+        return replace(blank, message=why)
     if p99 is None:
-        return _with(blank, f"{measured.metrics.latency.histogram} has no finite bound")
+        return replace(blank, message=f"{measured.metrics.latency.histogram} has no finite bound")
     value = f"{'> ' if p99.beyond else ''}{_seconds(p99.seconds)}"
     said = f"99% of {whole:,.0f} answers in the last {_window(traffic)} took at most {value}"
     state = _state(timedelta(seconds=p99.seconds), limits)
@@ -200,7 +200,7 @@ def _latency(measured: Measured, limits: Thresholds[timedelta]) -> Reading:
 def _escalations(backlog: Backlog | NotKnown, limits: Thresholds[int]) -> Reading:
     blank = Reading(Name.ESCALATION_BACKLOG, Source.CONTROL_PLANE, State.UNKNOWN, "", _limit(limits, str))
     if isinstance(backlog, NotKnown):
-        return _with(blank, backlog.why)
+        return replace(blank, message=backlog.why)
     words = [f"{backlog.total} pending"]
     if backlog.total and backlog.oldest is not None:
         words.append(f"oldest {_ago(_coarse(backlog.oldest.total_seconds()))}")
@@ -217,11 +217,13 @@ def _ingestion_lag(measured: Measured, limits: Thresholds[timedelta], now: datet
     blank = Reading(Name.INGESTION_LAG, Source.CONTROL_PLANE, State.UNKNOWN, "", _limit(limits, format_duration))
     newest = measured.newest_event
     if isinstance(newest, NotKnown):
-        return _with(blank, newest.why)
+        return replace(blank, message=newest.why)
     if measured.moving_since is None:
-        return _with(blank, "the gateway's counters do not move, so no event is due")
+        return replace(blank, message="the gateway's counters do not move, so no event is due")
     if newest - now > AHEAD:
-        return _with(blank, f"the newest event is dated {_ago((newest - now).total_seconds())} ahead: a clock is wrong")
+        return replace(
+            blank, message=f"the newest event is dated {_ago((newest - now).total_seconds())} ahead: a clock is wrong"
+        )
     lag = max(timedelta(), now - max(newest, measured.moving_since))
     value = _ago(lag.total_seconds())
     said = f"requests are counted, and for {value} no event of them has arrived"
@@ -267,10 +269,6 @@ def _window(traffic: Traffic) -> str:
 
 def _partly(traffic: Traffic) -> str:
     return f" ({traffic.read} of {traffic.of} pods read)" if traffic.read < traffic.of else ""
-
-
-def _with(blank: Reading, why: str) -> Reading:
-    return Reading(blank.name, blank.source, State.UNKNOWN, "", blank.limit, why)
 
 
 def _unset(what: str, key: str) -> str:

@@ -53,7 +53,8 @@ class Beside:
         pods; `burst`: spec.circuitBreaker.burst."""
         bound = choose_bound(active.latency)
         slow = [(answers(p.latency), slower_than(p.latency, bound) or 0.0) for p in pods] if bound else []
-        noise = Noise(spread(slow), spread([(p.requests, min(p.provider_errors, p.requests)) for p in pods]))
+        errors_of = [(p.requests, min(p.provider_errors, p.requests)) for p in pods]
+        noise = Noise(*(round(spread(groups), 5) for groups in (slow, errors_of)))  # as it is kept: one limit for all
         errors = Baseline().seed(active.requests, active.provider_errors)
         return cls(
             Watch.begin(_settings(noise.slow, burst), _baseline(active.latency, bound)),

@@ -12,7 +12,7 @@ from typing import Any
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.quantities import format_duration, format_percent, format_time, parse_percent
-from keeptrusts_operator.core import liveness, target
+from keeptrusts_operator.core import liveness, signals, target
 from keeptrusts_operator.core.judgement import Verdict
 from keeptrusts_operator.core.look import UNEXPOSED, Look
 from keeptrusts_operator.core.machine import Decision
@@ -74,10 +74,15 @@ def status_of(world: World, decision: Decision, previous: Mapping[str, Any]) -> 
         status["desiredRevision"] = previous["desiredRevision"]
     if traffic := _traffic(world, state, previous.get("traffic") or ()):
         status["traffic"] = traffic
+    if world.signals:
+        before = (previous.get("health") or {}).get("signals")
+        status["health"] = {"signals": signals.merge_for_status(before, world.signals, world.now)}
     if state.rollout:
         _describe_rollout(status["rollout"], world, decision)
     now = format_time(world.now.replace(microsecond=0))
-    status["conditions"] = with_times(conditions(world, decision, phase, message), previous, world.generation, now)
+    status["conditions"] = with_times(
+        conditions(world, decision, phase, message, status), previous, world.generation, now
+    )
     return status
 
 
@@ -117,7 +122,9 @@ def story(world: World, decision: Decision) -> tuple[str, str]:
     return "Pending", f"{desired.revision} is about to be prepared; {serving}."
 
 
-def conditions(world: World, decision: Decision, phase: str, message: str) -> list[Condition]:
+def conditions(
+    world: World, decision: Decision, phase: str, message: str, status: Mapping[str, Any]
+) -> list[Condition]:
     """All conditions that apply, in the order in which people read them."""
     state = decision.state
     stalled = _stalled(world, decision, phase)
@@ -132,7 +139,7 @@ def conditions(world: World, decision: Decision, phase: str, message: str) -> li
         available,
         _accepted(world),
         _in_sync(world, state, in_sync),
-        _healthy(world, state),
+        _healthy(world, state, signals.from_status((status.get("health") or {}).get("signals"))),
         _scrapeable(world, state),
         _tripped(state),
         *_budget(world),
@@ -209,7 +216,7 @@ def _lost_children(world: World, state: State) -> str:
     return ""
 
 
-def _healthy(world: World, state: State) -> Condition:
+def _healthy(world: World, state: State, told: signals.Signals) -> Condition:
     if not state.active:
         return Condition("Healthy", "Unknown", "NoActiveRevision", "no revision has been activated yet")
     active = world.revision(state.active)
@@ -222,6 +229,8 @@ def _healthy(world: World, state: State) -> Condition:
     if active.ready < wanted:
         why = liveness.waiting_for(active) or "pods are missing"
         return Condition("Healthy", "False", "PodsNotReady", f"{active.ready} of {wanted} active pods ready: {why}")
+    if told:
+        return Condition("Healthy", *signals.healthy_condition(told))
     return Condition("Healthy", "True", "PodsReady", f"{active.ready} of {wanted} active pods ready")
 
 

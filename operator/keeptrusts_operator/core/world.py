@@ -16,6 +16,7 @@ from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.policy import BehaviourTest
 from keeptrusts_operator.core.judgement import Judgement
+from keeptrusts_operator.core.signals import Signals
 
 
 class GatewayHealth(StrEnum):
@@ -278,6 +279,7 @@ class World:
     tests: TestReport | None = None
     flows: Mapping[str, Flow] = field(default_factory=dict)  # by revision; one that is not in it is not known
     scrape: Scrape | None = None  # None: not tried yet
+    signals: Signals = field(default_factory=dict)  # of health
     last_answers: Mapping[str, datetime] = field(default_factory=dict)  # by revision: when a counter moved last
     endpoints: frozenset[str] | None = None  # revisions that EndpointSlices of the Service hold; None: not looked at
     adopted: tuple[AdoptedPod, ...] = ()

@@ -13,10 +13,10 @@ from datetime import datetime
 from keeptrusts_operator.core.breaker import Baseline, Slice
 from keeptrusts_operator.core.judgement import Judgement, Verdict
 from keeptrusts_operator.gateways.counters import Increment
-from keeptrusts_operator.gateways.trial import Case, Trial
+from keeptrusts_operator.gateways.trial import Case, Confirm, Trial
 from keeptrusts_operator.gateways.windows import Windows
 
-__all__ = ["Case", "Count", "Judge"]
+__all__ = ["Case", "Confirm", "Count", "Judge"]
 
 WATCHED_AFTER = 3600.0  # seconds for which a candidate is watched after its rollout has ended
 

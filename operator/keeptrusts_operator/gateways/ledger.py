@@ -13,6 +13,7 @@ from datetime import datetime
 from keeptrusts_operator.api.gateway import MetricsSettings
 from keeptrusts_operator.api.names import ADOPTED_REVISION
 from keeptrusts_operator.core.judgement import Judgement
+from keeptrusts_operator.core.measured import NotKnown, Traffic
 from keeptrusts_operator.core.world import Flow, Scrape
 from keeptrusts_operator.gateways.counters import NotMetrics, Page, PodCounters, lifetime
 from keeptrusts_operator.gateways.flows import Flows, Round
@@ -120,6 +121,15 @@ class Ledger:
     def judgement(self, now: datetime, at: float) -> Judgement | None:
         """What is to be said of the candidate."""
         return self.judge.judgement(now, at)
+
+    def traffic(self, at: float) -> Traffic | NotKnown:
+        """What the pods counted in the last minutes, and how many of them could be read."""
+        windows, revisions = self.judge.windows, {t.revision for t in self._targets.values()}
+        read = windows.read(revisions, at)
+        if not read:
+            why = next((m[1] for m in self._missed.values()), "no pod has been read yet")
+            return NotKnown(f"the gateways' counters are not read: {why}")
+        return Traffic(windows.total(revisions, at), read, len(self._targets), windows.seconds(at))
 
     def scrape(self) -> Scrape | None:
         """Whether the counters can be read; None before anything is known."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from keeptrusts_operator.api.circuit_breaker import CircuitBreaker
-from keeptrusts_operator.core import breaker, breaker_words
+from keeptrusts_operator.api.circuit_breaker import CircuitBreaker, OnUnverifiable
+from keeptrusts_operator.core import breaker, breaker_words, paired
 from keeptrusts_operator.core.breaker import Alone, Baseline, Settings, Slice, with_arrivals
+from keeptrusts_operator.core.confirmation import Confirmation, Confirmed, SuspectSingleClient
 from keeptrusts_operator.core.dispersion import few_clients
 from keeptrusts_operator.core.judgement import BLOCK_RATE, Counts, Judgement, Verdict
+from keeptrusts_operator.core.paired import Beside
 from keeptrusts_operator.gateways.counters import Increment
 from keeptrusts_operator.gateways.exposure import Exposure
 from keeptrusts_operator.gateways.windows import Windows
@@ -24,6 +26,11 @@ WITNESS = 2.0  # times the blocked requests that a trip needs: what a pod should
 TRAIL = 240  # slices that are kept to replay a verdict from
 PODS_KEPT = 50  # in a checkpoint
 OF_ALL = "Soaking"
+BESIDE = ("Slower", "ProviderErrors")  # reasons of a hold that are not about what is blocked
+
+
+Confirm = Callable[[float, float, float], Confirmation]
+"""Limit, burstiness and the candidate's blocked requests → would the excess stand without the loudest client?"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Case:
     decrease: float | None = 0.0
     counted_late: bool = True  # a request is counted when it is answered, not when it arrives
     kept: Judgement | None = field(default=None, compare=False)
+    confirm: Confirm | None = field(default=None, compare=False)  # where there are events that tell clients apart
 
     def same_as(self, other: Case | None) -> bool:
         """The same rollout, judged by the same numbers."""
@@ -80,6 +88,9 @@ class Trial:
         self._alone = breaker_words.alone_from_dict(checkpoint.get("alone"), self._settings.trip)
         self._final = kept if kept and kept.verdict is Verdict.TRIP else None
         self._pods = _pods_from(checkpoint.get("pods"))  # of the candidate
+        self._confirmation: Confirmation | None = None
+        beside = Beside.begin(windows.total((case.active,), at), windows.pods(case.active, at), case.given.burst)
+        self._beside = paired.from_dict(checkpoint.get("beside"), beside, case.given.burst)
         before = Exposure.kept(checkpoint.get("exposure"), at)
         self._exposure = before or Exposure(case.stage, at)
         self._sampled_at: float | None = None
@@ -131,6 +142,7 @@ class Trial:
             seen = with_arrivals(seen, self._case.share, e.rate, at - e.at, e.longest)
         if self._case.stage != OF_ALL:
             self._step(seen)
+            self._beside = self._beside.step(canary, stable, seconds, seen.arrived)
         elif self._alone is not None:
             self._alone = self._alone.step(canary.requests, canary.blocked, seconds, seen.arrived)
         self.word = self._word(at)
@@ -163,12 +175,29 @@ class Trial:
         watch = self._watch
         said = watch.verdict()
         if said is breaker.Verdict.TRIP:
-            return (Verdict.HOLD, "FewClients") if self._few_clients() else (Verdict.TRIP, BLOCK_RATE)
+            return self._confirmed()
         if said is breaker.Verdict.HOLD:
             return Verdict.HOLD, BLOCK_RATE
         if watch.failed_open():
             return Verdict.HOLD, "BlockRateFell"
+        if reason := self._beside.held_for():
+            return Verdict.HOLD, reason
         return (Verdict.CLEAR if said is breaker.Verdict.CLEAR else Verdict.UNDECIDED), BLOCK_RATE
+
+    def _confirmed(self) -> tuple[Verdict, str]:
+        """A trip, unless it may be a single client's."""
+        self._confirmation, confirm = None, self._case.confirm
+        if confirm:
+            base, given = self._watch.baseline, self._settings
+            limit, burst = base.limit(given.trip), base.burstiness(given.burst)
+            self._confirmation = confirm(limit, burst, self._watch.total.canary_blocked)
+        if isinstance(self._confirmation, Confirmed):
+            return Verdict.TRIP, BLOCK_RATE
+        if isinstance(self._confirmation, SuspectSingleClient):
+            return Verdict.HOLD, "SingleClient"
+        if self._confirmation and self._case.given.on_unverifiable is OnUnverifiable.HOLD:
+            return Verdict.HOLD, "Unverifiable"
+        return (Verdict.HOLD, "FewClients") if self._few_clients() else (Verdict.TRIP, BLOCK_RATE)
 
     def _few_clients(self) -> bool:
         """Whether the blocks come from one pod although others had requests enough to show some too."""
@@ -191,6 +220,10 @@ class Trial:
             message += "; all of it on one pod, which may be one client's that sticks to it"
         elif reason == "BlockRateFell":
             message += "; it lets pass what the active revision blocks"
+        if self._confirmation and verdict in (Verdict.TRIP, Verdict.HOLD):
+            message += f"; {self._confirmation.message}"
+        if reason in BESIDE:
+            message = self._beside.sentence()
         total = self._watch.total.with_all_arrivals
         return Judgement(
             self._case.rollout_id,
@@ -232,6 +265,7 @@ class Trial:
         most = sorted(self._pods.items(), key=lambda item: -item[1].requests)[:PODS_KEPT]
         return {
             "watch": breaker_words.to_dict(self._watch),
+            "beside": paired.to_dict(self._beside),
             **({"alone": breaker_words.alone_to_dict(self._alone)} if self._alone else {}),
             **({"pods": {u: [round(c.requests), round(c.blocked)] for u, c in most}} if most else {}),
             **({"declared": declared} if any(declared) else {}),

@@ -13,10 +13,13 @@ from typing import Any
 import httpx
 
 from keeptrusts_operator.api.gateway import GatewaySettings, LoadedConfig
+from keeptrusts_operator.api.references import Credential
 from keeptrusts_operator.core.judgement import Judgement
+from keeptrusts_operator.core.measured import NotKnown, Traffic
 from keeptrusts_operator.core.world import Flow, GatewayHealth, Pack, Scrape, TestReport
 from keeptrusts_operator.gateways.behaviour import BehaviourTests, Plan
 from keeptrusts_operator.gateways.counters import NotMetrics, Page, read_page
+from keeptrusts_operator.gateways.credentials import headers_of, why_not
 from keeptrusts_operator.gateways.judging import Case
 from keeptrusts_operator.gateways.ledger import Ledger, Unread
 from keeptrusts_operator.gateways.pods import Target, base_url
@@ -49,6 +52,9 @@ class Heard:
     tests: TestReport | None = None
     judgement: Judgement | None = None
     scrape: Scrape | None = None
+    traffic: Traffic | NotKnown | None = None  # of the last 5 minutes
+    moving_since: datetime | None = None  # since when counters have been moving without a pause
+    asked: Traffic | NotKnown | None = None  # what a Prometheus server says, where that is the source
 
 
 @dataclass(frozen=True)
@@ -61,15 +67,21 @@ class Aim:
     period: float = IDLE_SECONDS  # seconds from look to look
     plan: Plan | None = None
     case: Case | None = None
+    credential: Credential | None = None  # for the gateways' own pods
 
 
 class GatewayWatch:
-    """Asks the pods of one GatewayDeployment; `wake` is called when what is known of one changes."""
+    """Asks the pods of one GatewayDeployment; `wake` is called when what is known of one changes, `looked` after every
+    look, with whether any pod's counters were read."""
 
     def __init__(
-        self, client: httpx.AsyncClient, wake: Callable[[], None], monotonic: Callable[[], float] = time.monotonic
+        self,
+        client: httpx.AsyncClient,
+        wake: Callable[[], None],
+        looked: Callable[[bool], None] = lambda answered: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._wake, self._monotonic = client, wake, monotonic
+        self._client, self._wake, self._looked, self._monotonic = client, wake, looked, monotonic
         self._aim: Aim | None = None
         self._changed = asyncio.Event()
         self._known: dict[str, Sample] = {}
@@ -88,11 +100,7 @@ class GatewayWatch:
         uids = {t.uid for t in aim.targets}
         self._known = {u: s for u, s in self._known.items() if u in uids}
         self._last = {u: s for u, s in self._last.items() if u in uids}
-        if before is None or (aim.targets, aim.settings, aim.period) != (
-            before.targets,
-            before.settings,
-            before.period,
-        ):
+        if before is None or _asks_for(aim) != _asks_for(before):
             self._changed.set()
 
     def heard(self, now: datetime) -> Heard:
@@ -106,6 +114,8 @@ class GatewayWatch:
             self._tests.report(),
             ledger.judgement(now, at),
             ledger.scrape(),
+            ledger.traffic(at),
+            ledger.judge.windows.moving_since(now, at),
         )
 
     async def run(self) -> None:
@@ -138,7 +148,7 @@ class GatewayWatch:
         """Ask every pod that is not being asked still, and take what has been answered by now."""
         fresh = [t for t in aim.targets if t.uid not in self._asking]
         for target in fresh:
-            self._asking[target.uid] = asyncio.create_task(self._ask(target, aim.settings))
+            self._asking[target.uid] = asyncio.create_task(self._ask(target, aim))
         if fresh:
             await asyncio.wait([self._asking[t.uid] for t in fresh], timeout=PATIENCE)
         if (self._aim or aim).settings != aim.settings:
@@ -151,6 +161,7 @@ class GatewayWatch:
         self._ledger.enter({u: said.page for u, said in answered.items() if said.page}, self._monotonic())
         if any(news) or self._ledger.judge.word != word:
             self._wake()
+        self._looked(any(isinstance(said.page, Page) for said in answered.values()))
 
     def _take(self, uid: str, said: _Said) -> bool:
         """Whether a pod says something else than before, and says it often enough."""
@@ -163,22 +174,24 @@ class GatewayWatch:
         self._known[uid] = Sample(health, said.loaded, self._monotonic())
         return before is None or (before.health, before.loaded) != (health, said.loaded)
 
-    async def _ask(self, target: Target, settings: GatewaySettings) -> _Said:
+    async def _ask(self, target: Target, aim: Aim) -> _Said:
         """Ask one pod everything, at once."""
-        base = base_url(target, settings)
+        settings, base = aim.settings, base_url(target, aim.settings)
         health, loaded, page = await asyncio.gather(
             self._health(base, settings.health.status),
-            self._loaded(base, settings.loaded_config),
-            self._page(base, settings),
+            self._loaded(base, settings.loaded_config, aim.credential),
+            self._page(base, settings, aim.credential),
         )
         return _Said(health, loaded, page)
 
-    async def _page(self, base: str, settings: GatewaySettings) -> Page | Unread | None:
+    async def _page(self, base: str, settings: GatewaySettings, credential: Credential | None) -> Page | Unread | None:
         """Its counters; None when there are none to look for."""
         if settings.metrics.decisions is None:
             return None
+        if missing := why_not(credential):
+            return Unread(missing)
         path = settings.metrics.path
-        answer = await self._get(base + path)
+        answer = await self._get(base + path, credential)
         if answer is None:
             return Unread(f"no answer from {path} within {LONGEST:g} s")
         if not answer.ok:
@@ -198,19 +211,20 @@ class GatewayWatch:
             return STATUS[word.lower()]
         return GatewayHealth.HEALTHY if answer.ok else GatewayHealth.UNKNOWN
 
-    async def _loaded(self, base: str, config: LoadedConfig | None) -> Pack | None:
+    async def _loaded(self, base: str, config: LoadedConfig | None, credential: Credential | None) -> Pack | None:
         if config is None:
             return None
-        answer = await self._get(base + config.path)
+        answer = await self._get(base + config.path, credential)
         if answer is None or not answer.ok:
             return None
         name, version = _pointer(answer.body, config.name), _pointer(answer.body, config.version)
         return Pack(name, version) if isinstance(name, str) and isinstance(version, str) else None
 
-    async def _get(self, url: str) -> _Answer | None:
+    async def _get(self, url: str, credential: Credential | None = None) -> _Answer | None:
         """One bounded request; None for anything that is not an answer."""
         try:
-            async with asyncio.timeout(LONGEST), self._client.stream("GET", url, timeout=REQUEST_TIMEOUT) as response:
+            request = self._client.stream("GET", url, headers=headers_of(credential), timeout=REQUEST_TIMEOUT)
+            async with asyncio.timeout(LONGEST), request as response:
                 data = bytearray()
                 async for chunk in response.aiter_bytes():
                     data += chunk
@@ -219,6 +233,11 @@ class GatewayWatch:
                 return _Answer(response.status_code, data.decode(errors="replace"))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             return None
+
+
+def _asks_for(aim: Aim) -> tuple[object, ...]:
+    """What is worth a look at once when it changes."""
+    return (aim.targets, aim.settings, aim.period, aim.credential)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from keeptrusts_operator.gateways.counters import Increment
 
 BUCKET, WINDOW = 10.0, 300.0  # seconds
 MINUTE, HOUR = 60.0, 3600.0
-PAUSE = 30.0  # seconds without a request: from then on counters do not move
-FRESH = 30.0  # seconds for which a pod counts as read
+PAUSE = 75.0  # idle gateways are looked at every 30 s; seconds without a request: from then on counters do not move
+FRESH = 75.0  # seconds for which a pod counts as read
 
 Pair = tuple[float, float]
 Key = tuple[str, ...]

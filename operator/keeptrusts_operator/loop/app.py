@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,9 +18,13 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from keeptrusts_operator.api import names
+from keeptrusts_operator.gateways.control_planes import ControlPlanes
+from keeptrusts_operator.gateways.credentials import AllowedHosts
 from keeptrusts_operator.gateways.watch import GatewayWatch
 from keeptrusts_operator.kube.port import Kube
+from keeptrusts_operator.kube.secrets import Secrets
 from keeptrusts_operator.loop.clock import SteadyClock, wall
+from keeptrusts_operator.loop.outside import Asking
 from keeptrusts_operator.loop.policies import PolicyReporter
 from keeptrusts_operator.loop.reconcile import Reconciler
 from keeptrusts_operator.loop.runner import Runner
@@ -42,8 +47,9 @@ class Backoffs:
 class App:
     """Everything that runs while this replica leads."""
 
-    def __init__(self, kube: Kube, telemetry: Telemetry) -> None:
-        self._kube, self._telemetry = kube, telemetry
+    def __init__(self, kube: Kube, telemetry: Telemetry, allowed: AllowedHosts) -> None:
+        self._kube, self._telemetry, self._allowed = kube, telemetry, allowed
+        self._secrets = Secrets(kube)
         self._runners: dict[tuple[str, str], Runner] = {}
         self._policy_of: dict[tuple[str, str], str] = {}
         self._policies = PolicyReporter(kube, wall)
@@ -52,11 +58,17 @@ class App:
     async def run(self, configuration: Configuration, namespaces: tuple[str, ...]) -> None:
         """Run until a signal or cancellation. No namespaces: all of them."""
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
-        async with httpx.AsyncClient(limits=limits, trust_env=False) as client:
+        plane_limits = httpx.Limits(max_connections=256)  # of their own: those that hang cannot use up the gateways'
+        async with (
+            httpx.AsyncClient(limits=limits, trust_env=False) as client,
+            httpx.AsyncClient(limits=plane_limits, trust_env=False) as plane_client,
+        ):
+            planes = ControlPlanes(plane_client, self._allowed)
+            asking = asyncio.create_task(planes.run(), name="control planes")
             reporter = asyncio.create_task(self._policies.run(), name="policy reporter")
             try:
                 await kopf.operator(
-                    registry=self._registry(configuration, client),
+                    registry=self._registry(configuration, client, planes),
                     settings=_settings(),
                     standalone=True,
                     clusterwide=not namespaces,
@@ -65,8 +77,11 @@ class App:
                 )
             finally:
                 reporter.cancel()
+                asking.cancel()
 
-    def _registry(self, configuration: Configuration, client: httpx.AsyncClient) -> kopf.OperatorRegistry:
+    def _registry(
+        self, configuration: Configuration, client: httpx.AsyncClient, planes: ControlPlanes
+    ) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
@@ -82,7 +97,7 @@ class App:
             cancellation_timeout=5.0,
         )
         async def loop(namespace: str | None, name: str, **_: Any) -> None:
-            await self._loop(client, namespace or "", name)
+            await self._loop(client, planes, namespace or "", name)
 
         @kopf.on.event(names.GROUP, names.VERSION, names.GATEWAY_DEPLOYMENT.plural, registry=registry, id="wake")
         async def gateway_changed(namespace: str | None, name: str, spec: kopf.Spec, **_: Any) -> None:
@@ -103,17 +118,28 @@ class App:
 
         return registry
 
-    async def _loop(self, client: httpx.AsyncClient, namespace: str, name: str) -> None:
+    async def _loop(self, client: httpx.AsyncClient, planes: ControlPlanes, namespace: str, name: str) -> None:
         """The control loop of one GatewayDeployment, from its first sight to its deletion."""
         key = (namespace, name)
-        gateways = GatewayWatch(client, lambda: self._wake(namespace, name))
-        reconciler = Reconciler(self._kube, gateways, namespace, name, SteadyClock())
+
+        def wake() -> None:
+            self._wake(namespace, name)
+
+        def looked(answered: bool) -> None:
+            self._telemetry.observe(namespace, name, reconciler.signals.values(), time.time() if answered else None)
+            if reconciler.stirred:
+                wake()
+
+        gateways = GatewayWatch(client, wake, looked)
+        outside = Asking(self._secrets, planes, namespace, name, wake)
+        reconciler = Reconciler(self._kube, gateways, outside, namespace, name, SteadyClock())
         runner = self._runners[key] = Runner(reconciler, self._telemetry, namespace, name)
         watching = asyncio.create_task(gateways.run(), name=f"gateways of {namespace}/{name}")
         try:
             await runner.run()
         finally:
             watching.cancel()
+            outside.forget()
             if self._runners.get(key) is runner:
                 del self._runners[key]
                 self._policies.look(namespace, self._policy_of.pop(key, ""))

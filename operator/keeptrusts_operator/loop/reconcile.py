@@ -9,21 +9,28 @@ from typing import Protocol
 
 from keeptrusts_operator.api.circuit_breaker import BreakerMode
 from keeptrusts_operator.api.gateway import CountedAt
+from keeptrusts_operator.api.references import Credential
+from keeptrusts_operator.core.confirmation import Confirmation, Question, confirm
 from keeptrusts_operator.core.look import EXPOSED
 from keeptrusts_operator.core.machine import Decision, decide
 from keeptrusts_operator.core.report import status_of
+from keeptrusts_operator.core.signals import Signals
 from keeptrusts_operator.core.state import Stage, State, from_status
 from keeptrusts_operator.core.world import Content, World
 from keeptrusts_operator.gateways.behaviour import Plan
-from keeptrusts_operator.gateways.judging import Case
+from keeptrusts_operator.gateways.control_plane_poller import Follow
+from keeptrusts_operator.gateways.judging import Case, Confirm
 from keeptrusts_operator.gateways.pods import Target
 from keeptrusts_operator.gateways.watch import IDLE_SECONDS, Aim, Heard
 from keeptrusts_operator.kube.port import GATEWAYS, ApiError, Conflict, Kube, NotFound, Obj
 from keeptrusts_operator.loop.act import Actor, Receipt
 from keeptrusts_operator.loop.clock import SteadyClock
+from keeptrusts_operator.loop.credentials import Credentials
 from keeptrusts_operator.loop.mergepatch import diff
 from keeptrusts_operator.loop.observe import Memory, Observation, SpecUnusable, observe
+from keeptrusts_operator.loop.outside import Outside
 from keeptrusts_operator.loop.source import RECHECK_SECONDS, DryRuns
+from keeptrusts_operator.loop.vitals import Vitals
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +65,13 @@ class Reconciler:
     """The control loop of one GatewayDeployment, without its waiting: `once` is called whenever something may have
     changed. It keeps nothing that a restart may not lose."""
 
-    def __init__(self, kube: Kube, gateways: Gateways, namespace: str, name: str, clock: SteadyClock) -> None:
-        self._kube, self._gateways, self._clock = kube, gateways, clock
+    def __init__(
+        self, kube: Kube, gateways: Gateways, outside: Outside, namespace: str, name: str, clock: SteadyClock
+    ) -> None:
+        self._kube, self._gateways, self._outside, self._clock = kube, gateways, outside, clock
         self._namespace, self._name = namespace, name
         self._memory = Memory(DryRuns(kube))
+        self._vitals = Vitals()
 
     async def once(self) -> Pass:
         """One pass. Raises ApiError when the API did not let it finish; what was done till then is no harm."""
@@ -78,12 +88,15 @@ class Reconciler:
             if not (state.rollout or state.retry or state.outage):
                 self._clock.settle()
             now = self._clock.now()
-            seen = await observe(self._kube, self._memory, gateway, state, self._gateways.heard(now), now)
+            heard, plane = self._gateways.heard(now), self._outside.heard()
+            seen = await observe(self._kube, self._memory, gateway, state, heard, now)
+            signals = self._vitals.take(seen.world, state, heard, plane, gateway.get("status") or {})
+            seen = replace(seen, world=replace(seen.world, signals=signals))
         except (SpecUnusable, ValueError, KeyError) as error:
             await self._say_unusable(gateway, error)
             return Pass(WAIT_FOR_PERSON)
         decision = decide(seen.world, state)
-        self._aim(seen, decision.state)
+        credentials = self._aim(seen, decision.state)
         actor = Actor(self._kube, seen, self._clock.now)
         try:
             receipt = await actor.carry_out(decision.actions)
@@ -96,11 +109,22 @@ class Reconciler:
             return Pass(AGAIN)
         await actor.announce(decision.actions)
         wait = decision.look_again
-        if seen.reread:
+        if seen.reread or credentials.named:
             wait = min(wait, timedelta(seconds=RECHECK_SECONDS))
         return Pass(AGAIN if decision.actions and not receipt.unrecorded else wait, decision, status)
 
-    def _aim(self, seen: Observation, state: State) -> None:
+    @property
+    def signals(self) -> Signals:
+        """The health signals of the last pass."""
+        return self._vitals.signals
+
+    @property
+    def stirred(self) -> bool:
+        """Whether a health signal has changed since the last pass, by what was heard since then."""
+        now = self._clock.now()
+        return self._vitals.stirred(self._gateways.heard(now), self._outside.heard(), now)
+
+    def _aim(self, seen: Observation, state: State) -> Credentials:
         """Ask every pod that may serve or may still answer, and test the candidate when its tests are due."""
         world, rollout = seen.world, state.rollout
         left = state.rollback if state.rollback and not state.rollback.last_answer_at else None
@@ -113,8 +137,49 @@ class Reconciler:
         )
         leaving = left is not None and bool(world.revision(left.revision).pods)
         period = _period(seen.world, state) if rollout else FAST if leaving else IDLE_SECONDS
-        plan, case = _plan(seen, state, targets), _case(seen.world, state)
-        self._gateways.aim(Aim(targets, world.spec.gateway, state.active, period, plan, case))
+        credentials = self._outside.credentials(world.spec)
+        plan, case = _plan(seen, state, targets, credentials.gateway), self._case(world, state)
+        self._gateways.aim(Aim(targets, world.spec.gateway, state.active, period, plan, case, credentials.gateway))
+        follow = Follow(rollout.pack.version, rollout.started_at) if case and rollout and rollout.pack else None
+        self._outside.aim(world.spec, credentials, follow, world.now)
+        return credentials
+
+    def _case(self, world: World, state: State) -> Case | None:
+        """Whom to judge: a candidate with traffic, beside an active revision."""
+        rollout, content, metrics = state.rollout, world.desired, world.spec.gateway.metrics
+        if rollout is None or rollout.stage not in EXPOSED or not state.active or rollout.requested:
+            return None
+        if metrics.decisions is None or world.spec.circuit_breaker.mode is BreakerMode.OFF:
+            return None
+        arms = [world.revision(r).ready for r in (rollout.revision, state.active)]
+        ours = isinstance(content, Content) and content.policy_hash == rollout.policy_hash
+        step = f"/{rollout.step}/{'running' if rollout.step_started_at else 'coming'}"
+        return Case(
+            rollout.id,
+            state.active,
+            rollout.revision,
+            rollout.stage.value + (step if rollout.stage is Stage.CANARY else ""),
+            1.0 if rollout.stage is Stage.SOAKING else arms[0] / max(1, sum(arms)),
+            world.spec.circuit_breaker,
+            content.expected_increase if ours and isinstance(content, Content) else None,
+            content.expected_decrease if ours and isinstance(content, Content) else None,
+            metrics.decisions.counted_at is CountedAt.COMPLETION,
+            state.judged,
+            self._confirmation(world, state) if world.spec.control_plane else None,
+        )
+
+    def _confirmation(self, world: World, state: State) -> Confirm:
+        """Would a trip stand without the loudest client, by the control plane's decision events?"""
+        assert state.rollout is not None
+        active = next((e.pack for e in reversed(state.history) if e.revision == state.active and e.pack), None)
+        versions = [pack.version if pack else "" for pack in (state.rollout.pack, active)]
+        since = state.rollout.started_at
+
+        def confirm_now(limit: float, burst: float, blocked: float) -> Confirmation:
+            question = Question(versions[0], versions[1], limit, burst, since, blocked)
+            return confirm(question, self._outside.heard().decisions)
+
+        return confirm_now
 
     async def _write_status(self, gateway: Obj, status: Obj) -> bool:
         """Write what changed, onto the version that was read. False: the object has changed, look again."""
@@ -160,31 +225,7 @@ def _period(world: World, state: State) -> float:
     return 4 * FAST if rollout.drained_at else 2 * FAST
 
 
-def _case(world: World, state: State) -> Case | None:
-    """Whom to judge: a candidate with traffic, beside an active revision."""
-    rollout, content, metrics = state.rollout, world.desired, world.spec.gateway.metrics
-    if rollout is None or rollout.stage not in EXPOSED or not state.active or rollout.requested:
-        return None
-    if metrics.decisions is None or world.spec.circuit_breaker.mode is BreakerMode.OFF:
-        return None
-    arms = [world.revision(r).ready for r in (rollout.revision, state.active)]
-    ours = isinstance(content, Content) and content.policy_hash == rollout.policy_hash
-    step = f"/{rollout.step}/{'running' if rollout.step_started_at else 'coming'}"
-    return Case(
-        rollout.id,
-        state.active,
-        rollout.revision,
-        rollout.stage.value + (step if rollout.stage is Stage.CANARY else ""),
-        1.0 if rollout.stage is Stage.SOAKING else arms[0] / max(1, sum(arms)),
-        world.spec.circuit_breaker,
-        content.expected_increase if ours and isinstance(content, Content) else None,
-        content.expected_decrease if ours and isinstance(content, Content) else None,
-        metrics.decisions.counted_at is CountedAt.COMPLETION,
-        state.judged,
-    )
-
-
-def _plan(seen: Observation, state: State, targets: tuple[Target, ...]) -> Plan | None:
+def _plan(seen: Observation, state: State, targets: tuple[Target, ...], credential: Credential | None) -> Plan | None:
     """The behaviour tests that are due: against one ready pod of the candidate, none of which has traffic."""
     world, rollout = seen.world, state.rollout
     if rollout is None or rollout.stage is not Stage.TESTING or not isinstance(world.desired, Content):
@@ -193,7 +234,7 @@ def _plan(seen: Observation, state: State, targets: tuple[Target, ...]) -> Plan 
     pod = next((t for t in targets if t.uid in ready), None)
     if pod is None or not world.desired.tests or world.desired.revision != rollout.revision:
         return None
-    return Plan(rollout.id, pod, world.desired.tests, world.desired.model, world.spec.gateway)
+    return Plan(rollout.id, pod, world.desired.tests, world.desired.model, world.spec.gateway, credential)
 
 
 def _with_receipt(decision: Decision, receipt: Receipt, before: State) -> Decision:

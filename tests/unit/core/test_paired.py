@@ -73,6 +73,8 @@ def test_the_sentence_names_both_shares_and_the_bound() -> None:
     while beside.verdict() is Verdict.UNDECIDED:
         beside = beside.step(traffic(rng, 5, 8.0), traffic(rng, 15), 1.0)
     assert beside.held_for() == "Slower"
+    slow, whole = beside.slow.total.canary_blocked, beside.slow.total.canary_requests
+    assert beside.sentence().startswith(f"{slow:.0f} of the candidate's {whole:.0f} answers ({slow / whole:.1%}) took")
     assert "took longer than 5 s" in beside.sentence()
     assert "of the active revision's, tolerated up to" in beside.sentence()
     beside = begun(rng)

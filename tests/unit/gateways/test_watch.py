@@ -235,7 +235,7 @@ async def test_other_settings_are_another_question(pods: Pods) -> None:
 async def test_an_old_sample_is_none(pods: Pods) -> None:
     now = [100.0]
     async with httpx.AsyncClient(trust_env=False) as client:
-        watch = GatewayWatch(client, lambda: None, lambda: now[0])
+        watch = GatewayWatch(client, lambda: None, monotonic=lambda: now[0])
         settings = replace(KEEPTRUSTS, port=pods._settings.port)
         watch.aim(Aim(pods.targets, settings, A, 1.0))
         task = asyncio.create_task(watch.run())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keeptrusts_operator.core.breaker import TRIP, Alone
 from keeptrusts_operator.gateways.counters import Increment
-from keeptrusts_operator.gateways.windows import BUCKET, HOUR, MINUTE, WINDOW, Windows
+from keeptrusts_operator.gateways.windows import BUCKET, FRESH, HOUR, MINUTE, PAUSE, WINDOW, Windows
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 
@@ -66,12 +66,12 @@ def test_a_pod_counts_as_read_while_it_answers_and_is_there() -> None:
     for pod in ("p", "q"):
         windows.add(100.0, "a", pod, Increment())
     windows.add(125.0, "a", "q", Increment())
-    assert windows.read("a", 126.0) == 2
+    assert windows.read("a", 100.0 + FRESH) == 2
     assert windows.read("b", 126.0) == 0
-    assert windows.read("a", 140.0) == 1
+    assert windows.read("a", 101.0 + FRESH) == 1
     windows.keep(["p"])
     assert windows.read("a", 126.0) == 1
-    assert windows.read("a", 140.0) == 0
+    assert windows.read("a", 101.0 + FRESH) == 0
 
 
 def test_counters_move_until_there_is_a_pause() -> None:
@@ -81,9 +81,9 @@ def test_counters_move_until_there_is_a_pause() -> None:
         windows.add(at, "a", "p", Increment(1))
         windows.add(at + 1, "a", "q", Increment(0))
     assert windows.moving_since(NOW, 170.0) == NOW - timedelta(seconds=70)
-    assert windows.moving_since(NOW, 186.0) is None
-    windows.add(200.0, "b", "r", Increment(1))
-    assert windows.moving_since(NOW, 203.0) == NOW - timedelta(seconds=3)
+    assert windows.moving_since(NOW, 156.0 + PAUSE) is None
+    windows.add(300.0, "b", "r", Increment(1))
+    assert windows.moving_since(NOW, 303.0) == NOW - timedelta(seconds=3)
 
 
 def test_how_much_of_the_window_has_been_watched() -> None:
