@@ -64,6 +64,8 @@ def read_page(text: str, settings: MetricsSettings) -> Page:
     bucket = f"{settings.latency.histogram}_bucket" if settings.latency else ""
     errors = settings.provider_errors.counter if settings.provider_errors else ""
     lines = list(_wanted_lines(text, (wanted | {bucket, errors}) - {""}))
+    if lines and not text.endswith("\n") and lines[-1] == text.rsplit("\n", 1)[-1].strip():
+        raise NotMetrics(f"its last line has no end, so its number may be cut off: {lines[-1][-60:]!r}")
     found: dict[str, dict[Labels, float]] = {}
     try:
         for family in text_string_to_metric_families("\n".join(lines) + "\n"):
@@ -148,6 +150,12 @@ class PodCounters:
             raise NotMetrics(f"it counted {grown.requests:,.0f} requests, more than there can have been")
         self._before = page if again else _remembered(before, page)
         return grown
+
+    def agrees(self, page: Page) -> bool:
+        """Whether a page goes on from the last one: nothing less than there, and decisions of the same kinds."""
+        before = self._before or Page({})
+        less = any(v < before.decisions.get(k, 0.0) for k, v in page.decisions.items())
+        return not less and not self._lost(before, page) and not self._lost(page, before)
 
     def _lost(self, before: Page, now: Page) -> str:
         """Whether all of its blocked or all of its other decisions are gone: what is left would look like a verdict."""

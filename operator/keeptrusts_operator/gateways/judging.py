@@ -23,7 +23,8 @@ WATCHED_AFTER = 3600.0  # seconds for which a candidate is watched after its rol
 
 @dataclass(frozen=True)
 class Count:
-    """What one pod has counted since it was read before. At its first sight there is no increment, but a lifetime."""
+    """What one pod has counted since it was read before. At its first sight there is no increment; with the second page
+    comes what it had counted until the first."""
 
     uid: str
     revision: str

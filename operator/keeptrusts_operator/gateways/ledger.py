@@ -41,6 +41,9 @@ class Ledger:
         self._targets: dict[str, Target] = {}
         self._counters: dict[str, PodCounters] = {}
         self._counted_at: dict[str, float] = {}
+        self._first: dict[
+            str, Page
+        ] = {}  # of pods that are older than their first sight: believed once the next agrees
         self._born_here: set[str] = set()
         self._newest = -math.inf  # when the youngest pod that was seen at an aim was created, by the cluster's clock
         self._missed: dict[str, tuple[int, str]] = {}  # how often in a row, and why the last time
@@ -56,7 +59,7 @@ class Ledger:
         operator's clock has no say in it, it may be hours off. Adopted pods are older than their first sight.
         """
         if self._metrics is not None and metrics != self._metrics:  # other counters: nothing that was counted compares
-            self._counters, self._flows, self._missed, self._born_here = {}, Flows(), {}, set()
+            self._counters, self._first, self._flows, self._missed, self._born_here = {}, {}, Flows(), {}, set()
             self.judge, self._targets = Judge(), {t.uid: t for t in targets}
         new = [t for t in targets if t.uid not in self._targets and t.revision != ADOPTED_REVISION]
         if self._metrics is not None:
@@ -65,6 +68,7 @@ class Ledger:
         self._metrics, self._targets = metrics, {t.uid: t for t in targets}
         self._born_here &= set(self._targets)
         self._counters = {u: c for u, c in self._counters.items() if u in self._targets}
+        self._first = {u: f for u, f in self._first.items() if u in self._targets}
         self._counted_at = {u: a for u, a in self._counted_at.items() if u in self._targets}
         self._missed = {u: m for u, m in self._missed.items() if u in self._targets}
         self.judge.windows.keep(self._targets)
@@ -100,15 +104,19 @@ class Ledger:
         assert metrics is not None
         most = MOST_RATE * max(1.0, at - self._counted_at.get(uid, at - BEFORE_BIRTH))
         counters, born_here = self._counters.get(uid), uid in self._born_here
+        first = self._first.pop(uid, None)
+        if counters is None or (first is not None and not counters.agrees(page)):  # garbled then, or now: begin again
+            counters = self._counters[uid] = PodCounters(metrics, from_zero=born_here)
+            first = None
+            if not born_here:
+                self._first[uid] = page
+                counters.feed(page)
+                return Count(uid, revision, None)
         try:
-            if counters is not None:
-                return Count(uid, revision, counters.feed(page, most))
-            counters = PodCounters(metrics, from_zero=born_here)
             increment = counters.feed(page, most)
         except NotMetrics as error:
             return Unread(f"{metrics.path}: {error}")
-        self._counters[uid] = counters
-        return Count(uid, revision, increment) if born_here else Count(uid, revision, None, lifetime(page, metrics))
+        return Count(uid, revision, increment, lifetime(first, metrics) if first else None)
 
     def flows(self, now: datetime, at: float) -> Mapping[str, Flow]:
         """Requests by revision over the last seconds; `now` and `at` are the same moment by the two clocks."""

@@ -22,13 +22,15 @@ NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 def page(allowed: float, blocked: float, **others: float) -> str:
     rows = {"allowed": allowed, "Blocked": blocked, **others}
     lines = [f'keeptrusts_decisions_total{{decision="{k}",policy="x"}} {v}' for k, v in rows.items()]
-    return "# HELP x y\n# TYPE keeptrusts_decisions_total counter\nprocess_cpu_seconds_total 1.5\n" + "\n".join(lines)
+    return (
+        "# HELP x y\n# TYPE keeptrusts_decisions_total counter\nprocess_cpu_seconds_total 1.5\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def test_decisions_are_summed_over_all_other_labels_and_compared_without_case() -> None:
-    text = (
-        page(5, 2, redacted=1, escalate=4, unheard=3) + '\nkeeptrusts_decisions_total{decision="block",policy="y"} 1\n'
-    )
+    text = page(5, 2, redacted=1, escalate=4, unheard=3) + 'keeptrusts_decisions_total{decision="block",policy="y"} 1\n'
     whole = lifetime(read_page(text, METRICS), METRICS)
     assert (whole.requests, whole.allowed, whole.blocked) == (16, 5, 3)
     assert (whole.redacted, whole.escalated) == (1, 4)
@@ -44,12 +46,14 @@ def test_decisions_are_summed_over_all_other_labels_and_compared_without_case() 
         page(-1, 0),
         page(1e300, 0),
         page(0, 1e18),
+        page(100, 2012)[:-3],
+        page(100, 2012).rstrip(),
         "Forbidden\n",
         "upstream connect error or disconnect/reset before headers\n",
         'keeptrusts_request_duration_seconds_bucket{le="long"} 3\n',
         'keeptrusts_request_duration_seconds_bucket{le="NaN"} 3\n',
         page(1, 0).replace(" 1\n", " one\n"),
-        page(1, 0) + '\nkeeptrusts_decisions_total{policy="x",decision="allowed"} 2\n',
+        page(1, 0) + 'keeptrusts_decisions_total{policy="x",decision="allowed"} 2\n',
     ],
 )
 def test_a_page_that_cannot_be_relied_on_is_none(text: str) -> None:
