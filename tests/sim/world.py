@@ -13,11 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
-from keeptrusts_operator.api.gateway import MetricsSettings
 from keeptrusts_operator.core.world import TestReport, TestResult, TestVerdict
 from keeptrusts_operator.gateways.control_plane_poller import Follow, PlaneHeard
-from keeptrusts_operator.gateways.counters import Page
-from keeptrusts_operator.gateways.ledger import Ledger, Unread
+from keeptrusts_operator.gateways.ledger import Ledger
 from keeptrusts_operator.gateways.watch import Aim, Heard, Sample
 from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import GATEWAYS, POLICIES, ApiError, Obj, Resource
@@ -29,7 +27,8 @@ from tests.demo import objects
 from tests.sim.api import SimKube
 from tests.sim.clients import Clients
 from tests.sim.faults import Call, Crash, Fault, FaultyKube, Past, Plan, no_faults
-from tests.sim.node import Container, Node
+from tests.sim.node import Node
+from tests.sim.pages import Pages
 from tests.sim.stream import Stream
 
 TICK = 0.1
@@ -73,8 +72,8 @@ class SimGateways:
         before, word = {u: (s.health, s.loaded) for u, s in self._known.items()}, self._ledger.judge.word
         asked = [t.uid for t in self._aim.targets if t.uid in containers]
         self._known = {u: Sample(self._world.node.health(u), containers[u].pack, at) for u in asked}
-        metrics = self._aim.settings.metrics
-        self._ledger.enter({u: _page(containers[u], metrics) for u in asked}, at)
+        pages, metrics = self._world.pages, self._aim.settings.metrics
+        self._ledger.enter({u: p for u in asked if (p := pages.of(u, containers[u], metrics, at)) is not None}, at)
         news = {u: (s.health, s.loaded) for u, s in self._known.items()} != before or self._ledger.judge.word != word
         return self._test(at) or news
 
@@ -106,18 +105,6 @@ class Nobody:
         return PlaneHeard.unknown("spec.controlPlane is not set")
 
 
-def _page(container: Container, metrics: MetricsSettings) -> Page | Unread:
-    """Its counters, as its profile names them."""
-    decisions = metrics.decisions
-    assert decisions is not None
-    if not container.answers:
-        return Unread("no answer")
-    label = decisions.label
-    allowed, blocked = ((label, words[0]) for words in (decisions.allowed, decisions.blocked))
-    counted = {frozenset([allowed]): float(container.requests - container.blocked)}
-    return Page({**counted, frozenset([blocked]): float(container.blocked)} if container.blocked else counted)
-
-
 class SimWorld:
     """One GatewayDeployment in a small cluster. `run` lets virtual time go by; `trace` says what happened when."""
 
@@ -139,6 +126,7 @@ class SimWorld:
         self.checks: list[Callable[[SimWorld], None]] = []  # after every pass
         self.on_change: list[Callable[[Resource, Obj, bool], None]] = []  # after every change; True: by the operator
         self.plan: Plan = no_faults
+        self.pages = Pages(random.Random(f"pages of {seed}"))
         self.wake_loss, self.wake_delay = 0.0, TICK  # share of lost wake-ups; how long a wake-up takes
         self.deaths = 0
         self._operator_writes = False
