@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
+from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.world import TestReport, TestResult, TestVerdict
 from keeptrusts_operator.gateways.control_plane_poller import Follow, PlaneHeard
 from keeptrusts_operator.gateways.ledger import Ledger
@@ -43,7 +44,7 @@ class SimGateways:
         self._world = world
         self._aim: Aim | None = None
         self._ledger = Ledger()
-        self.next_at = 0.0
+        self.next_at, self.looked_at = 0.0, -1.0
         self._known: dict[str, Sample] = {}
         self._results: dict[str, TestResult] = {}
 
@@ -63,11 +64,16 @@ class SimGateways:
         said = (ledger.judgement(now, at), ledger.scrape(), ledger.traffic(at), moving)
         return Heard(self._known, flows, last_answers, report, *said)
 
+    @property
+    def judgement(self) -> Judgement | None:
+        """The judge's word now, by the true clock."""
+        return self._ledger.judgement(self._world.now(), self._world.at)
+
     def tick(self, at: float) -> bool:
         """Ask when it is time to; whether something new was heard."""
         if self._aim is None or at < self.next_at:
             return False
-        self.next_at = at + self._aim.period
+        self.next_at, self.looked_at = at + self._aim.period, at
         containers = self._world.node.containers
         before, word = {u: (s.health, s.loaded) for u, s in self._known.items()}, self._ledger.judge.word
         asked = [t.uid for t in self._aim.targets if t.uid in containers]
@@ -110,7 +116,7 @@ class SimWorld:
 
     def __init__(self, seed: int, namespace: str = "demo", name: str = "kt-gateway") -> None:
         rng = random.Random(seed)
-        self.rng = rng
+        self.seed, self.rng = seed, rng
         self.at = 0.0
         self.clock_error = 0.0  # seconds by which the operator's system clock is off
         self.namespace, self.name = namespace, name
@@ -124,6 +130,7 @@ class SimWorld:
         self.trace: list[str] = []
         self.statuses: list[Obj] = []  # every one that was written
         self.checks: list[Callable[[SimWorld], None]] = []  # after every pass
+        self.on_look: list[Callable[[SimWorld], None]] = []  # after every look at the pods
         self.on_change: list[Callable[[Resource, Obj, bool], None]] = []  # after every change; True: by the operator
         self.plan: Plan = no_faults
         self.pages = Pages(random.Random(f"pages of {seed}"))
@@ -147,6 +154,13 @@ class SimWorld:
         self._reconciler = Reconciler(self.operator, self.gateways, Nobody(), self.namespace, self.name, clock)
         self._pace, self._next_pass = Pace(), self.at
 
+    def kill(self) -> None:
+        """The operator dies; a second later another process begins."""
+        self.say("the operator is killed, another one starts")
+        self.deaths += 1
+        self.restart()
+        self._next_pass = self.at + 1
+
     async def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
         """Let time go by; True as soon as `until` holds."""
         end = round(self.at + seconds, 3)
@@ -160,6 +174,9 @@ class SimWorld:
             self.clients.tick(self.at, TICK)
             if self.gateways.tick(self.at):
                 self._next_pass = self.at
+            if self.gateways.looked_at == self.at:
+                for check in self.on_look:
+                    check(self)
             if self.at >= self._next_pass:
                 await self._pass()
             if until and until():
@@ -195,10 +212,7 @@ class SimWorld:
             done = await self._reconciler.once()
         except Crash:
             if operator is self.operator:
-                self.say("the operator is killed, another one starts")
-                self.deaths += 1
-                self.restart()
-                self._next_pass = self.at + 1
+                self.kill()
             return
         except LeadershipLost:
             return
