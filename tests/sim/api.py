@@ -68,23 +68,34 @@ class SimKube:
         self._clock, self._schemas = clock, schemas or {}
         self._objects: dict[Key, Obj] = {}
         self._applied: dict[Key, dict[Path, bool]] = {}  # what apply owns; True: it alone does
+        self._sorted: dict[str, tuple[Key, ...]] = {}  # keys by plural, until one comes or goes
         self._versions = 0
         self._read: dict[Key, tuple[str, Obj]] = {}  # one copy per version, shared by all who read: it is not theirs
         self.writes: list[str] = []
         self.changed: Callable[[Resource, Obj], None] = lambda resource, obj: None
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Obj:
-        return self._copy(resource, self._find(resource, namespace, name))
+        return self.snapshot(resource, self._find(resource, namespace, name))
 
     async def list(self, resource: Resource, namespace: str, labels: Mapping[str, str] | None = None) -> Sequence[Obj]:
-        return [self._copy(resource, o) for o in self.all(resource, namespace, labels or {})]
+        return [self.snapshot(resource, o) for o in self.all(resource, namespace, labels or {})]
 
     def all(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> Iterator[Obj]:
         """The stored objects themselves, for the simulated controllers."""
-        for key in sorted(k for k in self._objects if k[0] == resource.plural and namespace in ("", k[1])):
-            has = self._objects[key]["metadata"].get("labels") or {}
-            if labels.items() <= has.items():
-                yield self._objects[key]
+        for key in self._sorted.get(resource.plural) or self._sort(resource.plural):
+            obj = self._objects.get(key)
+            if obj is None or (namespace and namespace != key[1]):
+                continue
+            if not labels or labels.items() <= (obj["metadata"].get("labels") or {}).items():
+                yield obj
+
+    def find(self, key: Key) -> Obj | None:
+        """The stored object itself."""
+        return self._objects.get(key)
+
+    def _sort(self, plural: str) -> tuple[Key, ...]:
+        keys = self._sorted[plural] = tuple(sorted(k for k in self._objects if k[0] == plural))
+        return keys
 
     async def create(self, resource: Resource, obj: Obj, *, dry_run: bool = False) -> Obj:
         if obj["metadata"].get("resourceVersion"):
@@ -105,7 +116,7 @@ class SimKube:
         if dry_run:
             return new
         self._store("create", resource, key, new)
-        return self._copy(resource, new)
+        return self.snapshot(resource, new)
 
     async def apply(self, resource: Resource, obj: Obj, *, force: bool = True) -> Obj:
         key, lists = _key(resource, obj), LISTS.get(resource.plural, OWNERS)
@@ -203,6 +214,7 @@ class SimKube:
     def remove(self, key: Key) -> None:
         """Take an object away with everything that it owns."""
         gone = self._objects.pop(key)
+        self._sorted.pop(key[0], None)
         self._applied.pop(key, None)
         for other, obj in list(self._objects.items()):
             owners = obj["metadata"].get("ownerReferences") or []
@@ -215,7 +227,8 @@ class SimKube:
         obj["metadata"]["resourceVersion"] = str(self._versions)
         self.changed(resource, obj)
 
-    def _copy(self, resource: Resource, obj: Obj) -> Obj:
+    def snapshot(self, resource: Resource, obj: Obj) -> Obj:
+        """A stored object as it is now; all who read this version share it."""
         if resource is LEASES:  # its holder writes into what it has read
             return copied(obj)
         metadata = obj["metadata"]
@@ -262,7 +275,7 @@ class SimKube:
         new["metadata"] = _metadata(new, old["metadata"])
         new = self._checked(resource, old, new)
         if new == old and not moved:  # a write that changes nothing leaves the version as it is
-            return self._copy(resource, old)
+            return self.snapshot(resource, old)
         if resource.plural in WITH_GENERATION and (new.get("spec") != old.get("spec") or _noted(resource, old, new)):
             new["metadata"]["generation"] = old["metadata"]["generation"] + 1
         if dry_run:
@@ -277,9 +290,11 @@ class SimKube:
             self.writes.append(f"{call} {resource.plural}/{key[2]}")
             return new
         self._store(call, resource, key, new)
-        return self._copy(resource, new)
+        return self.snapshot(resource, new)
 
     def _store(self, call: str, resource: Resource, key: Key, obj: Obj) -> None:
+        if key not in self._objects:
+            self._sorted.pop(key[0], None)
         self._objects[key] = obj
         self.writes.append(f"{call} {resource.plural}/{key[2]}")
         self.touch(resource, obj)
@@ -362,8 +377,11 @@ T = TypeVar("T")
 
 def copied(value: T) -> T:
     """A deep copy of what JSON can say."""
+    kind = value.__class__
+    if kind is str or kind is int:
+        return value
     if isinstance(value, dict):
-        return cast("T", {k: copied(v) for k, v in value.items()})
+        return cast("T", {k: v if v.__class__ is str else copied(v) for k, v in value.items()})
     if isinstance(value, list | tuple):
         return cast("T", [copied(v) for v in value])
     return value

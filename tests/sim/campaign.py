@@ -13,10 +13,12 @@ from typing import Any
 
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.names import Verb
+from keeptrusts_operator.core.judgement import BLOCK_RATE
 from keeptrusts_operator.kube.port import DEPLOYMENTS, GATEWAYS, PODS, POLICIES, SERVICES, Obj, Resource
 from tests.demo import objects
 from tests.sim.faults import Fault, no_faults, random_faults
 from tests.sim.node import serves
+from tests.sim.pages import good_pages, random_page_faults
 from tests.sim.world import SimWorld
 
 GOOD, REFUSED, SICK, CRASHES, UNTESTED = (
@@ -28,6 +30,7 @@ GOOD, REFUSED, SICK, CRASHES, UNTESTED = (
 )
 OVER_BROAD = "blocks=45%"
 MODES = (GOOD, GOOD, GOOD, REFUSED, SICK, CRASHES, UNTESTED, OVER_BROAD, OVER_BROAD, "tests=unknown:4s")
+BAD_PAGES = 0.5  # of all worlds have them
 RATES = (0.0, 200.0, 1000.0)  # requests a second
 TEST = {"name": "plain", "messages": [{"role": "user", "content": "hello"}], "expect": "Allow"}
 REST_SECONDS = 900.0  # longer than any back-off in the way of a rollout that lasts some 40 s
@@ -97,7 +100,12 @@ class Promises:
             return
         service = next((s for s in self._world.kube.all(SERVICES, self._world.namespace, {})), None)
         selected = service and service["spec"]["selector"].get(names.LABEL_REVISION)
-        if selected and not self.by_hand and self._world.stream.rate and OVER_BROAD in self._description(selected):
+        if (
+            selected
+            and not self.by_hand
+            and self._world.stream.rate
+            and OVER_BROAD in (self._description(selected) or "")
+        ):
             raise Broken(f"{selected} blocks far too much and was promoted by nobody's hand")
         if selected != status["activeRevision"]:
             raise Broken(f"status says {status['phase']} on {status['activeRevision']}; the Service selects {selected}")
@@ -106,7 +114,7 @@ class Promises:
         selector, notes = service["spec"]["selector"], service["metadata"].get("annotations") or {}
         reached = [p for p in self._reached(selector) if serves(p)]
         for revision in {p["metadata"]["labels"][names.LABEL_REVISION] for p in reached}:
-            document = self._description(revision)
+            document = self._description(revision) or ""
             if REFUSED in document.split() or UNTESTED in document.split():
                 raise Broken(f"{revision} ({document}) may never serve")
         rollout = notes.get(names.ANNOTATION_ROLLOUT_ID, "")
@@ -114,18 +122,27 @@ class Promises:
         if left and (selector.get(names.LABEL_REVISION) in (None, left)):
             raise Broken(f"{left} was taken back in rollout {rollout} and is exposed again in it")
         if notes.get(names.ANNOTATION_TRIPPED_REVISION):
+            self._tripped_for_cause(notes)
             self._tripped[rollout] = notes[names.ANNOTATION_TRIPPED_REVISION]
         if selector.get(names.LABEL_REVISION) not in (None, "none") and not reached and not self._world.past.just_used:
             raise Broken("the Service was pointed at no ready pod")
+
+    def _tripped_for_cause(self, notes: dict[str, str]) -> None:
+        """By the breaker's word only what blocks too much is taken back, whatever pages of counters look like."""
+        revision, reason = notes[names.ANNOTATION_TRIPPED_REVISION], notes.get(names.ANNOTATION_EXPOSURE_REASON, "")
+        description = self._description(revision)
+        if reason.startswith(BLOCK_RATE) and description is not None and OVER_BROAD not in description:
+            raise Broken(f"{revision} ({description}) blocks no more than others and was taken back: {reason}")
 
     def _reached(self, selector: dict[str, str]) -> list[Obj]:
         pods = self._world.kube.all(PODS, self._world.namespace, {})
         return [p for p in pods if selector.items() <= p["metadata"]["labels"].items()]
 
-    def _description(self, revision: str) -> str:
+    def _description(self, revision: str) -> str | None:
+        """What its gateways do; None when none of its pods is left to ask."""
         for pod in self._world.kube.all(PODS, self._world.namespace, {names.LABEL_REVISION: revision}):
             return self._world.node.containers[pod["metadata"]["uid"]].description
-        return ""
+        return None
 
 
 async def live(seed: int, changes: int = 8, fault_rate: float = 0.03, kinds: Sequence[Fault] | None = None) -> Lived:
@@ -149,6 +166,7 @@ async def _live(
     fault_rate: float,
     kinds: Sequence[Fault] | None,
 ) -> Lived:
+    paper = random.Random(f"pages in the days of {world.seed}")
     gateway = objects.deployment(objects.STANDIN)
     gateway["spec"]["replicas"] = rng.choice((1, 2, 3, 5))
     rate = rng.choice(RATES)
@@ -160,6 +178,8 @@ async def _live(
     await world.kube.create(GATEWAYS, gateway)
     await world.run(30)
     world.stream.rate = rate
+    if paper.random() < BAD_PAGES:
+        world.pages.plan = random_page_faults(paper, paper.choice((0.002, 0.02, 0.2)))
     some = tuple(f for f in Fault if rng.random() < 0.7)
     world.plan = random_faults(rng, fault_rate, some if kinds is None else kinds)
     world.wake_loss = rng.choice((0.0, 0.3, 0.9))
@@ -167,7 +187,7 @@ async def _live(
         await _change(world, rng, number)
         await world.run(rng.uniform(1, 60))
         await _meddle(world, promises, rng)
-    world.plan, world.wake_loss = no_faults, 0.0
+    world.plan, world.wake_loss, world.pages.plan = no_faults, 0.0, good_pages
     await _rest(world)
     await _good_end(world, changes)
     await _deleted(world)
@@ -224,20 +244,26 @@ async def _meddle(world: SimWorld, promises: Promises, rng: random.Random) -> No
 
 
 async def _rest(world: SimWorld) -> None:
-    """Faults are over: everything comes to rest, and one more pass writes nothing."""
+    """Faults are over: everything comes to rest, and further passes write nothing but what signals measure."""
     resume = {"metadata": {"annotations": {Verb.PAUSE.annotation: "false#end"}}}
     await world.kube.merge(GATEWAYS, world.namespace, world.name, resume)
     await world.run(REST_SECONDS)
     status = await world.status()
     if status.get("phase") not in SETTLED:
         raise Broken(f"no rest: {status.get('phase')}: {status.get('message')}")
-    rate, world.stream.rate = world.stream.rate, 0.0  # with traffic, values of health signals are written now and then
+    before, others = len(world.kube.writes), _without_signals(status)
     await world.run(600)
-    before = list(world.kube.writes)
-    await world.run(600)
-    world.stream.rate = rate
-    if world.kube.writes != before:
-        raise Broken(f"a world at rest is written to: {world.kube.writes[len(before) :][:5]}")
+    more = world.kube.writes[before:]
+    if set(more) - {f"merge {GATEWAYS.plural}/{world.name}"} or len(more) > 10:  # signals: at most once a minute
+        raise Broken(f"a world at rest is written to: {more[:5]}")
+    if (now := _without_signals(await world.status())) != others:
+        changed = [k for k in now.keys() | others.keys() if now.get(k) != others.get(k)]
+        raise Broken(f"a world at rest is written to: {', '.join(sorted(changed))} of its status")
+
+
+def _without_signals(status: dict[str, Any]) -> dict[str, Any]:
+    """How much traffic there is and what becomes of it changes all the time."""
+    return {k: v for k, v in status.items() if k != "health"}
 
 
 async def _good_end(world: SimWorld, changes: int) -> None:

@@ -46,7 +46,7 @@ async def change_in(seed: int, mode: str, crash_at: int = 0, when: str = "after"
         world.plan = fault_at(crash_at, Fault.CRASH_BEFORE if when == "before" else Fault.CRASH_AFTER)
 
     def change(document: dict[str, Any]) -> None:
-        document["pack"].update(version="1.1.0", description=f"mode={mode}" if mode else "")
+        document["pack"].update(version="1.1.0", description=f"mode={mode}" if mode and "=" not in mode else mode)
 
     await world.replace_policy(change)
     await world.run(MID_CANARY_SECONDS)

@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 
 from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import ApiError, Conflict, Forbidden, Kube, Obj, Refused, Resource, Unavailable
-from tests.sim.api import SimKube, copied
+from tests.sim.api import SimKube
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ class Past:
         """An object has changed."""
         key = (resource.plural, obj["metadata"]["namespace"], obj["metadata"]["name"])
         versions = self._versions.setdefault(key, [])
-        versions.append((self._clock(), copied(obj)))
+        versions.append((self._clock(), self._api.snapshot(resource, obj)))
         while len(versions) > 1 and versions[1][0] <= self._clock() - self.lag:
             versions.pop(0)
 
@@ -120,7 +120,7 @@ class Past:
     def _then(self, resource: Resource, obj: Obj) -> Obj:
         self._used_at = self._clock()
         versions = self._versions.get((resource.plural, obj["metadata"]["namespace"], obj["metadata"]["name"]), [])
-        return copied(versions[0][1] if versions else obj)
+        return versions[0][1] if versions else self._api.snapshot(resource, obj)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Obj:
         return self._then(resource, await self._api.get(resource, namespace, name))

@@ -8,6 +8,7 @@ import random
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import yaml
 
@@ -20,6 +21,7 @@ from tests.sim.api import SimKube
 
 RESTART_BACKOFF = (0.3, 1.5, 10.0, 20.0)
 ORDINARY_BLOCK_RATE = 0.02
+MOUNT_RETRY = 2.0  # seconds
 PROBES_TO_FAIL = 6.0  # seconds: three probes, two apart
 
 
@@ -31,6 +33,7 @@ class Container:
     description: str
     pack: Pack | None
     ready_after: float
+    mounted: bool = True
     restarts: int = 0
     requests: int = 0  # counted since the process began
     blocked: int = 0  # among them
@@ -43,7 +46,7 @@ class Container:
     @property
     def answers(self) -> bool:
         """Its process runs, and is not stopped."""
-        return self.crashed_at is None and self.frozen_at is None
+        return self.mounted and self.crashed_at is None and self.frozen_at is None
 
     @property
     def block_rate(self) -> float:
@@ -63,6 +66,12 @@ class Container:
         times = [self.starts_at] + ([] if ready else [self.starts_at + self.ready_after])
         times += [t for t in (_after(self, "crash-after"), _after(self, "unhealthy-after")) if t is not None]
         return times + [t + PROBES_TO_FAIL for t in (self.unhealthy_since, self.frozen_at) if t is not None]
+
+
+@lru_cache(64)
+def _document(text: str) -> Obj:
+    """Parsed; nobody changes it."""
+    return dict(yaml.safe_load(text))
 
 
 def _back_at(container: Container) -> float:
@@ -187,22 +196,21 @@ class Node:
             },
         }
         created = await self._kube.create(PODS, pod)
-        document = self._document(deployment)
-        pack = document.get("pack") or {}
-        self.containers[created["metadata"]["uid"]] = Container(
-            starts_at=at + self._rng.uniform(0.3, 0.8),
-            description=str(pack.get("description", "")),
-            pack=Pack(pack["name"], pack["version"]) if pack else None,
-            refuses="mode=crash" in str(pack.get("description", "")).split() or _too_long_for_go(document),
-            ready_after=self._rng.uniform(0.5, 2.0),
-        )
+        starts_at, ready_after = at + self._rng.uniform(0.3, 0.8), self._rng.uniform(0.5, 2.0)
+        container = self.containers[created["metadata"]["uid"]] = Container(starts_at, "", None, ready_after)
+        container.mounted = self._mount(container, metadata["namespace"], metadata["name"])
 
-    def _document(self, deployment: Obj) -> Obj:
-        for config in self._kube.all(CONFIG_MAPS, deployment["metadata"]["namespace"], {}):
-            if config["metadata"]["name"] == deployment["metadata"]["name"]:
-                text = next(v for k, v in config["data"].items() if not k.endswith(".json"))
-                return dict(yaml.safe_load(text))
-        return {}
+    def _mount(self, container: Container, namespace: str, name: str) -> bool:
+        """A kubelet starts no container before the ConfigMap that it mounts is there."""
+        config = self._kube.find((CONFIG_MAPS.plural, namespace, name))
+        if config is None:
+            return False
+        document = _document(next(v for k, v in config["data"].items() if not k.endswith(".json")))
+        pack = document.get("pack") or {}
+        container.description = str(pack.get("description", ""))
+        container.pack = Pack(pack["name"], pack["version"]) if pack else None
+        container.refuses = "mode=crash" in container.description.split() or _too_long_for_go(document)
+        return True
 
     def _live(self, pod: Obj, now: datetime, at: float) -> None:
         metadata, container = pod["metadata"], self.containers[pod["metadata"]["uid"]]
@@ -212,6 +220,10 @@ class Node:
                 self._kube.remove((PODS.plural, metadata["namespace"], metadata["name"]))
             return
         if at < container.starts_at:
+            return
+        if not container.mounted:
+            container.mounted = self._mount(container, metadata["namespace"], metadata["ownerReferences"][0]["name"])
+            container.starts_at = at if container.mounted else at + MOUNT_RETRY
             return
         if (crash := self._crashes(container, at)) is not None:
             container.crashed_at = crash

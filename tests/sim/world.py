@@ -13,11 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
-from keeptrusts_operator.api.gateway import MetricsSettings
+from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.world import TestReport, TestResult, TestVerdict
 from keeptrusts_operator.gateways.control_plane_poller import Follow, PlaneHeard
-from keeptrusts_operator.gateways.counters import Page
-from keeptrusts_operator.gateways.ledger import Ledger, Unread
+from keeptrusts_operator.gateways.ledger import Ledger
 from keeptrusts_operator.gateways.watch import Aim, Heard, Sample
 from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import GATEWAYS, POLICIES, ApiError, Obj, Resource
@@ -30,7 +29,8 @@ from tests.demo import objects
 from tests.sim.api import SimKube
 from tests.sim.clients import Clients
 from tests.sim.faults import Call, Crash, Fault, FaultyKube, Past, Plan, no_faults
-from tests.sim.node import Container, Node
+from tests.sim.node import Node
+from tests.sim.pages import Pages
 from tests.sim.stream import Stream
 
 TICK = 0.1
@@ -45,7 +45,7 @@ class SimGateways:
         self._world = world
         self._aim: Aim | None = None
         self._ledger = Ledger()
-        self.next_at = 0.0
+        self.next_at, self.looked_at = 0.0, -1.0
         self._known: dict[str, Sample] = {}
         self._results: dict[str, TestResult] = {}
 
@@ -65,17 +65,22 @@ class SimGateways:
         said = (ledger.judgement(now, at), ledger.scrape(), ledger.traffic(at), moving)
         return Heard(self._known, flows, last_answers, report, *said)
 
+    @property
+    def judgement(self) -> Judgement | None:
+        """The judge's word now, by the true clock."""
+        return self._ledger.judgement(self._world.now(), self._world.at)
+
     def tick(self, at: float) -> bool:
         """Ask when it is time to; whether something new was heard."""
         if self._aim is None or at < self.next_at:
             return False
-        self.next_at = at + self._aim.period
+        self.next_at, self.looked_at = at + self._aim.period, at
         containers = self._world.node.containers
         before, word = {u: (s.health, s.loaded) for u, s in self._known.items()}, self._ledger.judge.word
         asked = [t.uid for t in self._aim.targets if t.uid in containers]
         self._known = {u: Sample(self._world.node.health(u), containers[u].pack, at) for u in asked}
-        metrics = self._aim.settings.metrics
-        self._ledger.enter({u: _page(containers[u], metrics) for u in asked}, at)
+        pages, metrics = self._world.pages, self._aim.settings.metrics
+        self._ledger.enter({u: p for u in asked if (p := pages.of(u, containers[u], metrics, at)) is not None}, at)
         news = {u: (s.health, s.loaded) for u, s in self._known.items()} != before or self._ledger.judge.word != word
         return self._test(at) or news
 
@@ -107,24 +112,12 @@ class Nobody:
         return PlaneHeard.unknown("spec.controlPlane is not set")
 
 
-def _page(container: Container, metrics: MetricsSettings) -> Page | Unread:
-    """Its counters, as its profile names them."""
-    decisions = metrics.decisions
-    assert decisions is not None
-    if not container.answers:
-        return Unread("no answer")
-    label = decisions.label
-    allowed, blocked = ((label, words[0]) for words in (decisions.allowed, decisions.blocked))
-    counted = {frozenset([allowed]): float(container.requests - container.blocked)}
-    return Page({**counted, frozenset([blocked]): float(container.blocked)} if container.blocked else counted)
-
-
 class SimWorld:
     """One GatewayDeployment in a small cluster. `run` lets virtual time go by; `trace` says what happened when."""
 
     def __init__(self, seed: int, namespace: str = "demo", name: str = "kt-gateway") -> None:
         rng = random.Random(seed)
-        self.rng = rng
+        self.seed, self.rng = seed, rng
         self.at = 0.0
         self.clock_error = 0.0  # seconds by which the operator's system clock is off
         self.namespace, self.name = namespace, name
@@ -138,8 +131,10 @@ class SimWorld:
         self.trace: list[str] = []
         self.statuses: list[Obj] = []  # every one that was written
         self.checks: list[Callable[[SimWorld], None]] = []  # after every pass
+        self.on_look: list[Callable[[SimWorld], None]] = []  # after every look at the pods
         self.on_change: list[Callable[[Resource, Obj, bool], None]] = []  # after every change; True: by the operator
         self.plan: Plan = no_faults
+        self.pages = Pages(random.Random(f"pages of {seed}"))
         self.wake_loss, self.wake_delay = 0.0, TICK  # share of lost wake-ups; how long a wake-up takes
         self.deaths = 0
         self._operator_writes = False
@@ -163,6 +158,13 @@ class SimWorld:
         )
         self._pace, self._next_pass = Pace(), self.at
 
+    def kill(self) -> None:
+        """The operator dies; a second later another process begins."""
+        self.say("the operator is killed, another one starts")
+        self.deaths += 1
+        self.restart()
+        self._next_pass = self.at + 1
+
     async def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
         """Let time go by; True as soon as `until` holds."""
         end = round(self.at + seconds, 3)
@@ -176,6 +178,9 @@ class SimWorld:
             self.clients.tick(self.at, TICK)
             if self.gateways.tick(self.at):
                 self._next_pass = self.at
+            if self.gateways.looked_at == self.at:
+                for check in self.on_look:
+                    check(self)
             if self.at >= self._next_pass:
                 await self._pass()
             if until and until():
@@ -211,10 +216,7 @@ class SimWorld:
             done = await self._reconciler.once()
         except Crash:
             if operator is self.operator:
-                self.say("the operator is killed, another one starts")
-                self.deaths += 1
-                self.restart()
-                self._next_pass = self.at + 1
+                self.kill()
             return
         except LeadershipLost:
             return

@@ -25,6 +25,7 @@ from keeptrusts_operator.core.dispersion import NOTHING, Dispersion, Slice, spre
 
 __all__ = [
     "HOLD",
+    "START",
     "TRIP",
     "Alone",
     "Baseline",

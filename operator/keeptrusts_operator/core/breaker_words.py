@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keeptrusts_operator.core.breaker import Baseline, Evidence, Settings, Verdict, Watch
+from keeptrusts_operator.core.breaker import START, Alone, Baseline, Evidence, Settings, Tolerance, Verdict, Watch
 from keeptrusts_operator.core.dispersion import MOST_COUNTED, Batch, Dispersion, Scatter, Slice
 
 VERSION = "1"
@@ -82,6 +82,16 @@ def sentence(of: Figures) -> str:
     )
 
 
+def sentence_alone(alone: Alone) -> str:
+    """The same for a revision that has all the traffic."""
+    total, limit = alone.total.with_all_arrivals, min(alone.tolerance.limit(alone.highest), 1.0)
+    odds = math.exp(min(alone.evidence.log, 600.0))
+    return (
+        f"with all traffic it blocked {total.canary_blocked:,.0f} of {total.canary_requests:,.0f}, tolerated up to "
+        f"{_percent(limit)} by the hour before; evidence {_odds(odds)} (needs {_odds(1.0 / alone.tolerance.alpha)})"
+    )
+
+
 def _percent(rate: float) -> str:
     return f"{100.0 * rate:.1f} %"
 
@@ -137,6 +147,37 @@ def _read(data: object, settings: Settings) -> Watch:
     if data["for"] != _judged_by(settings):
         return Watch.begin(settings, base)
     return Watch(settings, base, other, **kept, total=total, open=waiting, seconds=seconds)
+
+
+def alone_to_dict(alone: Alone) -> dict[str, Any]:
+    """A checkpoint for `status`, some 300 bytes of JSON."""
+    return {
+        "v": VERSION,
+        "for": _rounded(alone.tolerance.ratio, alone.tolerance.added),
+        "before": _rounded(alone.highest, alone.burst),
+        "trip": _rounded(alone.evidence.log, *alone.evidence.stakes),
+        "total": _rounded(*vars(alone.total).values()),
+        "open": _rounded(*vars(alone.open).values()),
+        "rise": _rounded(alone.lowest, alone.rise_began),
+    }
+
+
+def alone_from_dict(data: object, tolerance: Tolerance) -> Alone | None:
+    """What was kept; None when it is missing or damaged in any way. Evidence against another tolerance is none."""
+    try:
+        if not isinstance(data, Mapping) or data["v"] != VERSION:
+            return None
+        highest, burst = _numbers(data, "before", 2)
+        if burst < 1.0:
+            return None
+        if data["for"] != _rounded(tolerance.ratio, tolerance.added):
+            return Alone(tolerance, highest, burst)
+        total, waiting = (Slice(*_numbers(data, key, 6)) for key in ("total", "open"))
+        lowest, began = _numbers(data, "rise", 2, least=-math.inf)
+        evidence = _evidence_from(data, "trip", len(START.stakes))
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None
+    return Alone(tolerance, highest, burst, evidence, total, waiting, lowest, began)
 
 
 def _evidence(watch: Watch) -> dict[str, Evidence]:

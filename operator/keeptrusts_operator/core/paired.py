@@ -25,6 +25,7 @@ from keeptrusts_operator.core.latency import Counted, answers, quantile, slower_
 
 SLOWER = 1.5  # times the active revision's p99
 LEAST_ANSWERS = 200.0  # of the active revision, for its p99 to be worth choosing a bound by
+LEAST_OF_POD = 50.0  # requests: with fewer, how a pod differs from others is chance
 TOLERANCE = Tolerance(ratio=1.5, points=0.01, alpha=0.01, min_blocked=5.0)
 
 
@@ -52,8 +53,10 @@ class Beside:
         """When a rollout starts. `active`: what the active revision counted in the last minutes, `pods`: by each of its
         pods; `burst`: spec.circuitBreaker.burst."""
         bound = choose_bound(active.latency)
-        slow = [(answers(p.latency), slower_than(p.latency, bound) or 0.0) for p in pods] if bound else []
-        noise = Noise(spread(slow), spread([(p.requests, min(p.provider_errors, p.requests)) for p in pods]))
+        enough = [p for p in pods if p.requests >= LEAST_OF_POD]
+        slow = [(answers(p.latency), slower_than(p.latency, bound) or 0.0) for p in enough] if bound else []
+        errors_of = [(p.requests, min(p.provider_errors, p.requests)) for p in enough]
+        noise = Noise(*(round(spread(groups), 5) for groups in (slow, errors_of)))  # as it is kept: one limit for all
         errors = Baseline().seed(active.requests, active.provider_errors)
         return cls(
             Watch.begin(_settings(noise.slow, burst), _baseline(active.latency, bound)),

@@ -17,6 +17,8 @@ from keeptrusts_operator.api.gateway import Decisions, MetricsSettings
 Labels = frozenset[tuple[str, str]]
 Series = Mapping[Labels, float]
 
+MOST = 1e12  # of anything that one pod counts: what is beyond it was never counted
+
 
 class NotMetrics(Exception):
     """The page says nothing that could be relied on."""
@@ -62,6 +64,8 @@ def read_page(text: str, settings: MetricsSettings) -> Page:
     bucket = f"{settings.latency.histogram}_bucket" if settings.latency else ""
     errors = settings.provider_errors.counter if settings.provider_errors else ""
     lines = list(_wanted_lines(text, (wanted | {bucket, errors}) - {""}))
+    if lines and not text.endswith("\n") and lines[-1] == text.rsplit("\n", 1)[-1].strip():
+        raise NotMetrics(f"its last line has no end, so its number may be cut off: {lines[-1][-60:]!r}")
     found: dict[str, dict[Labels, float]] = {}
     try:
         for family in text_string_to_metric_families("\n".join(lines) + "\n"):
@@ -70,7 +74,10 @@ def read_page(text: str, settings: MetricsSettings) -> Page:
     except (ValueError, KeyError, IndexError) as error:
         raise NotMetrics(f"a line cannot be read: {error}") from error
     decisions = found.get(settings.decisions.counter, {}) if settings.decisions else {}
-    return Page(decisions, found.get(bucket, {}), found.get(errors, {}))
+    latency = found.get(bucket, {})
+    if wrong := [le for labels in latency if not _is_bound(le := dict(labels).get("le", "inf"))]:
+        raise NotMetrics(f"{bucket} has a bound that is no number: {wrong[0][:20]!r}")
+    return Page(decisions, latency, found.get(errors, {}))
 
 
 def _wanted_lines(text: str, names: set[str]) -> Iterator[str]:
@@ -79,16 +86,28 @@ def _wanted_lines(text: str, names: set[str]) -> Iterator[str]:
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
-        name = stripped.partition("{")[0].partition(" ")[0]
-        if not name.replace(":", "_").isidentifier():
+        name = stripped.partition("{")[0].partition(" ")[0].partition("\t")[0]
+        if not (name.replace(":", "_").isidentifier() and _is_number(stripped.rsplit(None, 1)[-1])):
             raise NotMetrics(f"not a page of metrics: {stripped[:60]!r}")
         if name in names:
             yield stripped
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_bound(text: str) -> bool:
+    return _is_number(text) and not math.isnan(float(text))
+
+
 def _add(series: dict[Labels, float], labels: Mapping[str, str], value: float, name: str) -> None:
     key = frozenset(labels.items())
-    if not math.isfinite(value) or value < 0:
+    if not 0.0 <= value <= MOST:
         raise NotMetrics(f"{name} is {value}")
     if key in series:
         raise NotMetrics(f"{name} has the same labels twice: {dict(labels)}")
@@ -106,12 +125,20 @@ class PodCounters:
         self._settings = settings
         self._before: Page | None = Page({}) if from_zero else None
 
-    def feed(self, page: Page) -> Increment:
-        """What has been counted since the last page that could be read; pages that were missed are covered by it."""
-        before, self._before = self._before, page
+    def feed(self, page: Page, most: float = math.inf) -> Increment:
+        """What has been counted since the last page that counts; pages that were missed are covered by it.
+
+        `most`: requests that can have been answered since then. Raises NotMetrics for a page that counts as missed: one
+        with more of them, or one that has lost what it had, with no sign that its process began again.
+        """
+        before = self._before
         if before is None:
+            self._before = page
             return Increment()
-        return _summed(
+        again = any(v < before.decisions.get(k, 0.0) for k, v in page.decisions.items())
+        if not again and (lost := self._lost(before, page)):
+            raise NotMetrics(f"the {lost} that it counted before are gone from its page")
+        grown = _summed(
             Page(
                 _grown(before.decisions, page.decisions),
                 _grown(before.latency, page.latency),
@@ -119,6 +146,28 @@ class PodCounters:
             ),
             self._settings,
         )
+        if grown.requests > most:
+            raise NotMetrics(f"it counted {grown.requests:,.0f} requests, more than there can have been")
+        self._before = page if again else _remembered(before, page)
+        return grown
+
+    def agrees(self, page: Page) -> bool:
+        """Whether a page goes on from the last one: nothing less than there, and decisions of the same kinds."""
+        before = self._before or Page({})
+        less = any(v < before.decisions.get(k, 0.0) for k, v in page.decisions.items())
+        return not less and not self._lost(before, page) and not self._lost(page, before)
+
+    def _lost(self, before: Page, now: Page) -> str:
+        """Whether all of its blocked or all of its other decisions are gone: what is left would look like a verdict."""
+        decisions = self._settings.decisions
+        if decisions is None:
+            return ""
+        blocked = {v.lower() for v in decisions.blocked}
+        for words, are in (("blocked decisions", True), ("decisions that are not blocked", False)):
+            had = any(v > 0.0 and (_word(k, decisions) in blocked) is are for k, v in before.decisions.items())
+            if had and not any((_word(k, decisions) in blocked) is are for k in now.decisions):
+                return words
+        return ""
 
 
 def lifetime(page: Page, settings: MetricsSettings) -> Increment:
@@ -130,9 +179,22 @@ def by_decision(series: Series, decisions: Decisions) -> dict[str, float]:
     """Sums over all other labels, by the decision label's value in lower case."""
     out: dict[str, float] = {}
     for labels, value in series.items():
-        word = dict(labels).get(decisions.label, "").lower()
+        word = _word(labels, decisions)
         out[word] = out.get(word, 0.0) + value
     return out
+
+
+def _word(labels: Labels, decisions: Decisions) -> str:
+    return dict(labels).get(decisions.label, "").lower()
+
+
+def _remembered(before: Page, now: Page) -> Page:
+    """With the last values of single series that are missing now: when one comes back, it has not counted them anew."""
+    return Page(
+        {**before.decisions, **now.decisions},
+        {**before.latency, **now.latency},
+        {**before.provider_errors, **now.provider_errors},
+    )
 
 
 def _grown(before: Series, now: Series) -> dict[Labels, float]:

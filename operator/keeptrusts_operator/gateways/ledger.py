@@ -5,6 +5,7 @@ No I/O, no clock: the real sampler and the simulated one keep the same books.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +15,14 @@ from keeptrusts_operator.api.names import ADOPTED_REVISION
 from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.measured import NotKnown, Traffic
 from keeptrusts_operator.core.world import Flow, Scrape
-from keeptrusts_operator.gateways.counters import Page, PodCounters, lifetime
+from keeptrusts_operator.gateways.counters import NotMetrics, Page, PodCounters, lifetime
 from keeptrusts_operator.gateways.flows import Flows, Round
 from keeptrusts_operator.gateways.judging import Case, Count, Judge
 from keeptrusts_operator.gateways.pods import Target
 
 MISSES = 3  # looks in a row without a page, before a pod counts as one that cannot be read
+MOST_RATE = 1e5  # requests per second that one pod may answer: what grows faster was not counted
+BEFORE_BIRTH = 60.0  # seconds that a pod may have served before its first page
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,12 @@ class Ledger:
         self._metrics: MetricsSettings | None = None
         self._targets: dict[str, Target] = {}
         self._counters: dict[str, PodCounters] = {}
+        self._counted_at: dict[str, float] = {}
+        self._first: dict[
+            str, Page
+        ] = {}  # of pods that are older than their first sight: believed once the next agrees
         self._born_here: set[str] = set()
+        self._newest = -math.inf  # when the youngest pod that was seen at an aim was created, by the cluster's clock
         self._missed: dict[str, tuple[int, str]] = {}  # how often in a row, and why the last time
         self._flows = Flows()
         self._round_at: float | None = None
@@ -47,17 +55,21 @@ class Ledger:
     ) -> None:
         """Whose pages come from now on, and whom to judge by them.
 
-        A pod that was not there at an earlier aim is new: it counts from zero. The clocks of cluster and operator have
-        no say in it, they may be hours apart. Adopted pods are older than their first sight.
+        A pod that was not there at an earlier aim, and is no older than those that were, is new: it counts from zero. The
+        operator's clock has no say in it, it may be hours off. Adopted pods are older than their first sight.
         """
-        if self._metrics is not None and metrics != self._metrics:
-            self._counters, self._flows, self._missed = {}, Flows(), {}
-        new = {t.uid for t in targets if t.revision != ADOPTED_REVISION} - set(self._targets)
+        if self._metrics is not None and metrics != self._metrics:  # other counters: nothing that was counted compares
+            self._counters, self._first, self._flows, self._missed, self._born_here = {}, {}, Flows(), {}, set()
+            self.judge, self._targets = Judge(), {t.uid: t for t in targets}
+        new = [t for t in targets if t.uid not in self._targets and t.revision != ADOPTED_REVISION]
         if self._metrics is not None:
-            self._born_here |= new
+            self._born_here |= {t.uid for t in new if t.born_at >= self._newest}
+        self._newest = max([self._newest, *(t.born_at for t in targets)])
         self._metrics, self._targets = metrics, {t.uid: t for t in targets}
         self._born_here &= set(self._targets)
         self._counters = {u: c for u, c in self._counters.items() if u in self._targets}
+        self._first = {u: f for u, f in self._first.items() if u in self._targets}
+        self._counted_at = {u: a for u, a in self._counted_at.items() if u in self._targets}
         self._missed = {u: m for u, m in self._missed.items() if u in self._targets}
         self.judge.windows.keep(self._targets)
         self.judge.aim(active, case, at)
@@ -65,7 +77,17 @@ class Ledger:
     def enter(self, pages: Mapping[str, Page | Unread], at: float) -> None:
         """One look. A pod that is not in it has not answered yet: its next page covers the time."""
         assert self._metrics is not None
-        counts = [c for uid, page in pages.items() if uid in self._targets and (c := self._count(uid, page))]
+        counts = []
+        for uid, page in pages.items():
+            if uid not in self._targets:
+                continue
+            count = page if isinstance(page, Unread) else self._count(uid, page, at)
+            if isinstance(count, Unread):
+                self._missed[uid] = (self._missed.get(uid, (0, ""))[0] + 1, count.why)
+                continue
+            self._missed.pop(uid, None)
+            self._counted_at[uid] = at
+            counts.append(count)
         since, self._round_at = self._round_at, at
         self.judge.feed(counts, at)
         if since is None:
@@ -77,19 +99,24 @@ class Ledger:
             requests[target.revision] = None if before is None or more is None else before + more.requests
         self._flows.add(Round(since, at, requests))
 
-    def _count(self, uid: str, page: Page | Unread) -> Count | None:
+    def _count(self, uid: str, page: Page, at: float) -> Count | Unread:
         revision, metrics = self._targets[uid].revision, self._metrics
         assert metrics is not None
-        if isinstance(page, Unread):
-            self._missed[uid] = (self._missed.get(uid, (0, ""))[0] + 1, page.why)
-            return None
-        self._missed.pop(uid, None)
-        if uid in self._counters:
-            return Count(uid, revision, self._counters[uid].feed(page))
-        born_here = uid in self._born_here
-        self._counters[uid] = PodCounters(metrics, from_zero=born_here)
-        increment = self._counters[uid].feed(page)
-        return Count(uid, revision, increment) if born_here else Count(uid, revision, None, lifetime(page, metrics))
+        most = MOST_RATE * max(1.0, at - self._counted_at.get(uid, at - BEFORE_BIRTH))
+        counters, born_here = self._counters.get(uid), uid in self._born_here
+        first = self._first.pop(uid, None)
+        if counters is None or (first is not None and not counters.agrees(page)):  # garbled then, or now: begin again
+            counters = self._counters[uid] = PodCounters(metrics, from_zero=born_here)
+            first = None
+            if not born_here:
+                self._first[uid] = page
+                counters.feed(page)
+                return Count(uid, revision, None)
+        try:
+            increment = counters.feed(page, most)
+        except NotMetrics as error:
+            return Unread(f"{metrics.path}: {error}")
+        return Count(uid, revision, increment, lifetime(first, metrics) if first else None)
 
     def flows(self, now: datetime, at: float) -> Mapping[str, Flow]:
         """Requests by revision over the last seconds; `now` and `at` are the same moment by the two clocks."""

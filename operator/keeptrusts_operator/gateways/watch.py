@@ -25,6 +25,7 @@ from keeptrusts_operator.gateways.ledger import Ledger, Unread
 from keeptrusts_operator.gateways.pods import Target, base_url
 
 REQUEST_TIMEOUT = httpx.Timeout(1.0)
+LONGEST = 3.0  # seconds from question to answer; a pod that trickles is asked again after it
 PATIENCE = 0.25  # seconds that a look waits for its pods; who answers later is in a later look
 IDLE_SECONDS = 30.0
 MAX_BODY = 1 << 20
@@ -93,6 +94,8 @@ class GatewayWatch:
         """From now on."""
         before, self._aim = self._aim, aim
         self._tests.aim(aim.plan)
+        if before is not None and before.settings != aim.settings:  # what they were asked is not the question any more
+            self._forget_asked()
         self._ledger.aim(aim.targets, aim.settings.metrics, aim.active, aim.case, self._monotonic())
         uids = {t.uid for t in aim.targets}
         self._known = {u: s for u, s in self._known.items() if u in uids}
@@ -134,8 +137,12 @@ class GatewayWatch:
                 except TimeoutError:
                     continue
         finally:
-            for task in self._asking.values():
-                task.cancel()
+            self._forget_asked()
+
+    def _forget_asked(self) -> None:
+        for task in self._asking.values():
+            task.cancel()
+        self._asking = {}
 
     async def _look(self, aim: Aim) -> None:
         """Ask every pod that is not being asked still, and take what has been answered by now."""
@@ -144,6 +151,8 @@ class GatewayWatch:
             self._asking[target.uid] = asyncio.create_task(self._ask(target, aim))
         if fresh:
             await asyncio.wait([self._asking[t.uid] for t in fresh], timeout=PATIENCE)
+        if (self._aim or aim).settings != aim.settings:
+            return
         answered = {u: task.result() for u, task in self._asking.items() if task.done()}
         self._asking = {u: task for u, task in self._asking.items() if u not in answered}
         word = self._ledger.judge.word
@@ -184,7 +193,7 @@ class GatewayWatch:
         path = settings.metrics.path
         answer = await self._get(base + path, credential)
         if answer is None:
-            return Unread(f"no answer from {path} within {REQUEST_TIMEOUT.read:g} s")
+            return Unread(f"no answer from {path} within {LONGEST:g} s")
         if not answer.ok:
             return Unread(f"{path} answers HTTP {answer.status}")
         try:
@@ -215,14 +224,14 @@ class GatewayWatch:
         """One bounded request; None for anything that is not an answer."""
         try:
             request = self._client.stream("GET", url, headers=headers_of(credential), timeout=REQUEST_TIMEOUT)
-            async with request as response:
+            async with asyncio.timeout(LONGEST), request as response:
                 data = bytearray()
                 async for chunk in response.aiter_bytes():
                     data += chunk
                     if len(data) > MAX_BODY:
                         return None
                 return _Answer(response.status_code, data.decode(errors="replace"))
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             return None
 
 

@@ -19,6 +19,7 @@ BUCKET, WINDOW = 10.0, 300.0  # seconds
 MINUTE, HOUR = 60.0, 3600.0
 PAUSE = 75.0  # idle gateways are looked at every 30 s; seconds without a request: from then on counters do not move
 FRESH = 75.0  # seconds for which a pod counts as read
+LEAST = 50.0  # requests: the block rate of a pod with fewer says nothing of its clients
 
 Pair = tuple[float, float]
 Key = tuple[str, ...]
@@ -94,6 +95,10 @@ class Windows:
         self._moving: Pair | None = None  # since when, and when last
         self._read: dict[str, tuple[str, float]] = {}  # pod → its revision, when it was read last
 
+    def begin(self, at: float) -> None:
+        """There was a look. The first one begins the time that is watched: what the next one finds was counted since."""
+        self._began = at if self._began is None else self._began
+
     def add(self, at: float, revision: str, pod: str, more: Increment) -> None:
         """What a pod has counted since it was read before; also when that is nothing, for `read`. O(1) in time kept."""
         self._began = at if self._began is None else self._began
@@ -139,7 +144,7 @@ class Windows:
 
     def noise(self, revision: str, at: float) -> float:
         """The noise floor: how much the block rate differs between the pods of the stable revision; a fraction."""
-        return spread([(p.requests, p.blocked) for p in self.pods(revision, at)])
+        return spread([(p.requests, p.blocked) for p in self.pods(revision, at) if p.requests >= LEAST])
 
     def minutes(self, revision: str, at: float) -> list[Pair]:
         """(requests, blocked) of each minute of the last hour that had requests, for `core.breaker.Alone.after`."""

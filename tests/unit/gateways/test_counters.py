@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,13 +22,15 @@ NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 def page(allowed: float, blocked: float, **others: float) -> str:
     rows = {"allowed": allowed, "Blocked": blocked, **others}
     lines = [f'keeptrusts_decisions_total{{decision="{k}",policy="x"}} {v}' for k, v in rows.items()]
-    return "# HELP x y\n# TYPE keeptrusts_decisions_total counter\nprocess_cpu_seconds_total 1.5\n" + "\n".join(lines)
+    return (
+        "# HELP x y\n# TYPE keeptrusts_decisions_total counter\nprocess_cpu_seconds_total 1.5\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def test_decisions_are_summed_over_all_other_labels_and_compared_without_case() -> None:
-    text = (
-        page(5, 2, redacted=1, escalate=4, unheard=3) + '\nkeeptrusts_decisions_total{decision="block",policy="y"} 1\n'
-    )
+    text = page(5, 2, redacted=1, escalate=4, unheard=3) + 'keeptrusts_decisions_total{decision="block",policy="y"} 1\n'
     whole = lifetime(read_page(text, METRICS), METRICS)
     assert (whole.requests, whole.allowed, whole.blocked) == (16, 5, 3)
     assert (whole.redacted, whole.escalated) == (1, 4)
@@ -41,8 +44,16 @@ def test_decisions_are_summed_over_all_other_labels_and_compared_without_case() 
         page(float("nan"), 0),
         page(float("inf"), 0),
         page(-1, 0),
+        page(1e300, 0),
+        page(0, 1e18),
+        page(100, 2012)[:-3],
+        page(100, 2012).rstrip(),
+        "Forbidden\n",
+        "upstream connect error or disconnect/reset before headers\n",
+        'keeptrusts_request_duration_seconds_bucket{le="long"} 3\n',
+        'keeptrusts_request_duration_seconds_bucket{le="NaN"} 3\n',
         page(1, 0).replace(" 1\n", " one\n"),
-        page(1, 0) + '\nkeeptrusts_decisions_total{policy="x",decision="allowed"} 2\n',
+        page(1, 0) + 'keeptrusts_decisions_total{policy="x",decision="allowed"} 2\n',
     ],
 )
 def test_a_page_that_cannot_be_relied_on_is_none(text: str) -> None:
@@ -68,6 +79,50 @@ def test_after_a_reset_everything_is_new_and_a_series_that_appears_counts_from_z
     counters.feed(read_page(page(100, 10), METRICS))
     grown = counters.feed(read_page(page(7, 12, redact=2), METRICS))
     assert (grown.allowed, grown.blocked, grown.redacted) == (7, 2, 2)
+
+
+def only(word: str, count: int) -> str:
+    return f'keeptrusts_decisions_total{{decision="{word}",policy="x"}} {count}\n'
+
+
+@pytest.mark.parametrize("left", [only("allowed", 120), only("Blocked", 20), "", "process_cpu_seconds_total 2\n"])
+def test_a_page_that_has_lost_what_it_had_counts_as_missed(left: str) -> None:
+    """What is left of half a page would look like a gateway that blocks everything, or nothing."""
+    counters = PodCounters(METRICS, from_zero=False)
+    counters.feed(read_page(page(100, 10), METRICS))
+    with pytest.raises(NotMetrics, match="gone from its page"):
+        counters.feed(read_page(left, METRICS))
+    grown = counters.feed(read_page(page(150, 25), METRICS))
+    assert (grown.allowed, grown.blocked) == (50, 15), "the next one covers its time"
+
+
+def test_a_new_process_without_a_block_is_no_lost_page() -> None:
+    counters = PodCounters(METRICS, from_zero=False)
+    counters.feed(read_page(page(100, 10), METRICS))
+    assert counters.feed(read_page(only("allowed", 3), METRICS)).requests == 3
+    assert counters.feed(read_page(page(5, 1), METRICS)).blocked == 1
+
+
+def test_a_single_series_that_is_missing_for_once_does_not_count_its_life_again() -> None:
+    counters = PodCounters(METRICS, from_zero=False)
+    counters.feed(read_page(page(100, 10, block=7), METRICS))
+    counters.feed(read_page(page(101, 10), METRICS))
+    assert counters.feed(read_page(page(102, 10, block=8), METRICS)).blocked == 1
+
+
+def test_more_than_there_can_have_been_was_not_counted() -> None:
+    counters = PodCounters(METRICS, from_zero=False)
+    counters.feed(read_page(page(100, 10), METRICS))
+    with pytest.raises(NotMetrics, match="more than there can have been"):
+        counters.feed(read_page(page(1e9, 10), METRICS), most=1e5)
+    assert counters.feed(read_page(page(103, 10), METRICS), most=1e5).requests == 3
+
+
+@given(st.text() | st.binary().map(lambda b: b.decode(errors="replace")))
+def test_any_text_is_a_page_or_not_metrics(text: str) -> None:
+    for prefix in ("", "keeptrusts_decisions_total", 'keeptrusts_decisions_total{decision="blocked"}'):
+        with contextlib.suppress(NotMetrics):
+            read_page(prefix + text, METRICS)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=30), st.integers())

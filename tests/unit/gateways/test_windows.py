@@ -61,6 +61,14 @@ def test_the_noise_floor_is_that_between_pods() -> None:
     assert windows.noise("a", 299.0 + WINDOW + 2 * MINUTE) == 0.0
 
 
+def test_a_pod_with_hardly_a_request_is_no_noise() -> None:
+    """Two blocked requests of two would make the floor 70 points, and blind the judge for a whole rollout."""
+    windows = Windows()
+    windows.add(0.0, "a", "p1", Increment(350, 7))
+    windows.add(0.0, "a", "p2", Increment(2, 2))
+    assert windows.noise("a", 1.0) == 0.0
+
+
 def test_a_pod_counts_as_read_while_it_answers_and_is_there() -> None:
     windows = Windows()
     for pod in ("p", "q"):
