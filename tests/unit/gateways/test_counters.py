@@ -21,13 +21,15 @@ NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 def page(allowed: float, blocked: float, **others: float) -> str:
     rows = {"allowed": allowed, "Blocked": blocked, **others}
     lines = [f'keeptrusts_decisions_total{{decision="{k}",policy="x"}} {v}' for k, v in rows.items()]
-    return "# HELP x y\n# TYPE keeptrusts_decisions_total counter\nprocess_cpu_seconds_total 1.5\n" + "\n".join(lines)
+    return (
+        "# HELP x y\n# TYPE keeptrusts_decisions_total counter\nprocess_cpu_seconds_total 1.5\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def test_decisions_are_summed_over_all_other_labels_and_compared_without_case() -> None:
-    text = (
-        page(5, 2, redacted=1, escalate=4, unheard=3) + '\nkeeptrusts_decisions_total{decision="block",policy="y"} 1\n'
-    )
+    text = page(5, 2, redacted=1, escalate=4, unheard=3) + 'keeptrusts_decisions_total{decision="block",policy="y"} 1\n'
     whole = lifetime(read_page(text, METRICS), METRICS)
     assert (whole.requests, whole.allowed, whole.blocked) == (16, 5, 3)
     assert (whole.redacted, whole.escalated) == (1, 4)
@@ -42,7 +44,9 @@ def test_decisions_are_summed_over_all_other_labels_and_compared_without_case() 
         page(float("inf"), 0),
         page(-1, 0),
         page(1, 0).replace(" 1\n", " one\n"),
-        page(1, 0) + '\nkeeptrusts_decisions_total{policy="x",decision="allowed"} 2\n',
+        page(1, 0) + 'keeptrusts_decisions_total{policy="x",decision="allowed"} 2\n',
+        page(1234, 5)[:-1],
+        page(1e300, 0),
     ],
 )
 def test_a_page_that_cannot_be_relied_on_is_none(text: str) -> None:
@@ -63,11 +67,83 @@ def test_the_first_page_only_says_where_an_old_pod_stands() -> None:
     assert (old.feed(second).requests, young.feed(second).blocked) == (4, 1)
 
 
-def test_after_a_reset_everything_is_new_and_a_series_that_appears_counts_from_zero() -> None:
+Counts = tuple[float, float]
+
+
+def counted(start: PodCounters, *pages: Counts | str) -> list[Counts]:
+    """What each page counts: (allowed, blocked)."""
+    grown = [start.feed(read_page(p if isinstance(p, str) else page(*p), METRICS)) for p in pages]
+    return [(g.allowed, g.blocked) for g in grown]
+
+
+def old() -> PodCounters:
     counters = PodCounters(METRICS, from_zero=False)
-    counters.feed(read_page(page(100, 10), METRICS))
-    grown = counters.feed(read_page(page(7, 12, redact=2), METRICS))
-    assert (grown.allowed, grown.blocked, grown.redacted) == (7, 2, 2)
+    assert counted(counters, (99, 10), (100, 10)) == [(0, 0), (1, 0)]
+    return counters
+
+
+def test_after_a_reset_everything_is_new_as_soon_as_the_next_page_agrees() -> None:
+    assert counted(old(), (7, 2), (9, 2), (10, 3)) == [(0, 0), (9, 2), (1, 1)]
+    assert counted(old(), (7, 2), (3, 1), (3, 1)) == [(0, 0), (0, 0), (3, 1)], "it began again twice"
+    assert counted(old(), (0, 0), (0, 0), (4, 1)) == [(0, 0), (0, 0), (4, 1)]
+
+
+def test_one_counter_that_fell_alone_is_no_reset() -> None:
+    assert counted(old(), (7, 10), (9, 11), (103, 12)) == [(0, 0), (0, 0), (3, 2)]
+
+
+def test_pages_of_the_same_process_never_count_twice() -> None:
+    def born(at: float, *counts: float) -> str:
+        return page(*counts) + f"process_start_time_seconds {at}\n"
+
+    for second, grown in ((5.0, (0, 0)), (6.0, (9, 2)), (float("nan"), (0, 0))):
+        counters = PodCounters(METRICS, from_zero=False)
+        counted(counters, born(5.0, 99, 10), born(5.0, 100, 10))
+        assert counted(counters, born(second, 7, 2), born(second, 9, 2)) == [(0, 0), grown]
+
+
+def test_a_leap_counts_nothing() -> None:
+    assert counted(old(), (1e9, 11), (103, 12)) == [(0, 0), (3, 2)], "one page lied"
+    assert counted(old(), (1e9, 11), (1e9 + 5, 12), (1e9 + 6, 12)) == [(0, 0), (0, 0), (1, 0)], "nobody looked for long"
+    assert counted(old(), (1e9, 11), (1e9, 12), (103, 12), (104, 12)) == [(0, 0), (0, 0), (3, 2), (1, 0)], (
+        "it lies again"
+    )
+
+
+def test_half_a_page_counts_nothing_and_the_next_whole_one_all() -> None:
+    half = page(101, 15).replace('keeptrusts_decisions_total{decision="allowed",policy="x"} 101\n', "")
+    assert 'decision="Blocked"' in half
+    assert counted(old(), half, half, "upstream connect error\n", (104, 16)) == [(0, 0), (0, 0), (0, 0), (4, 6)]
+
+
+def test_a_series_that_appears_counts_from_zero_at_a_pod_that_was_seen_from_its_birth() -> None:
+    young = PodCounters(METRICS, from_zero=True)
+    assert counted(young, "", (5, 0), page(6, 1, redact=2), page(6, 1, redact=3)) == [(0, 0), (5, 0), (1, 1), (0, 0)]
+    assert young.feed(read_page(page(6, 1, redact=5, escalate=1), METRICS)).escalated == 1
+
+
+def test_the_first_pages_of_an_old_pod_may_be_half_pages() -> None:
+    counters = PodCounters(METRICS, from_zero=False)
+    assert counted(counters, "", "", (100, 10), (101, 11)) == [(0, 0), (0, 0), (0, 0), (1, 1)]
+
+
+def test_the_first_page_of_an_old_pod_may_be_a_lie() -> None:
+    counters = PodCounters(METRICS, from_zero=False)
+    assert counted(counters, (1e9, 10), (1e9, 10), (100, 10), (101, 10)) == [(0, 0), (0, 0), (0, 0), (1, 0)]
+
+
+def test_a_process_that_says_it_is_another_is_known_by_its_next_page() -> None:
+    def born(at: float, *counts: float) -> str:
+        return page(*counts) + f"process_start_time_seconds {at}\n"
+
+    counters = PodCounters(METRICS, from_zero=True)
+    assert counted(counters, born(1, 3, 1), born(2, 4, 1), born(2, 6, 1), born(2, 7, 2)) == [
+        (3, 1),
+        (0, 0),
+        (0, 0),
+        (1, 1),
+    ]
+    assert counted(counters, born(3, 1, 0), born(2, 8, 2), born(3, 2, 0), born(3, 3, 0))[-1] == (3, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=30), st.integers())
