@@ -22,7 +22,7 @@ def days(streams: int, over: float = 0.0) -> Iterator[Lived]:
         rng = Random(seed)
         rate, block, share = rng.choice((2.0, 20.0, 100.0)), rng.choice((0.02, 0.1, 0.3)), rng.choice((0.1, 0.25, 0.5))
         canary = block + over * (TRIP.limit(block) - block)
-        lived = live(seed, Day(rate, block, canary, share, faulty=rng.choice((0.3, 0.6, 0.9))))
+        lived = live(seed, Day(rate, block, canary, share, rounds=25, faulty=rng.choice((0.3, 0.6, 0.9))))
         assert not lived.overcounted, (seed, lived.overcounted)
         yield lived
 
@@ -38,9 +38,9 @@ def test_no_fault_of_a_page_is_a_verdict_or_counts_what_was_not_decided() -> Non
 
 
 def test_at_the_limit_faults_of_pages_clear_nobody() -> None:
-    verdicts = Counter(v for lived in days(300, over=1.0) for v in lived.verdicts)
-    assert not proven_above(verdicts[Verdict.CLEAR], 300, 0.05)
-    assert not proven_above(verdicts[Verdict.TRIP], 300, 0.001)
+    verdicts = Counter(v for lived in days(200, over=1.0) for v in lived.verdicts)
+    assert not proven_above(verdicts[Verdict.CLEAR], 200, 0.05)
+    assert not proven_above(verdicts[Verdict.TRIP], 200, 0.001)
 
 
 @pytest.mark.parametrize("fault", NO_DATA)
@@ -55,9 +55,9 @@ def test_a_fault_that_lasts_leaves_everything_as_it_was(fault: Fault) -> None:
 
 def test_faults_of_pages_do_not_hide_a_bad_candidate_nor_clear_it() -> None:
     tripped = 0
-    for seed in range(100):
+    for seed in range(40):
         lived = live(seed, Day(50.0, 0.02, 0.45))
         assert not lived.overcounted, (seed, lived.overcounted)
         assert Verdict.CLEAR not in lived.verdicts, seed
         tripped += Verdict.TRIP in lived.verdicts
-    assert tripped > 90
+    assert tripped >= 36
