@@ -81,11 +81,10 @@ class Pod:
         return "\n".join([*lines, "process_open_fds 9", ""])
 
     def restart(self, at: float) -> None:
-        """Its process ends; answers of it that are still under way are known by its start, if they tell it."""
+        """Its process ends, and answers no more."""
         self.allowed = self.blocked = 0
         self.born = at
-        if not self.tells_start:
-            self.earlier.clear()
+        self.earlier.clear()
 
     def scraped(self, text: str | None) -> tuple[float, float]:
         """What the operator counts, (requests, blocked)."""

@@ -145,7 +145,7 @@ class PodCounters:
         if odd is None or not _goes_on(odd, page):
             self._odd = page
             return Increment()
-        if _began_again(before, odd):
+        if _began_again(before, odd) and not _leapt(Page({}), page):
             self._from_zero = True
             return self._count(Page({}), page)
         leapt = _leapt(before, odd)
@@ -203,11 +203,13 @@ def _leapt(before: Page, page: Page) -> Series:
 
 
 def _began_again(before: Page, page: Page) -> bool:
-    """Whether the process is a new one: all of its decisions are fewer. One that fell alone is no proof of it."""
+    """Whether the process is a new one: it says so, or all of its decisions are fewer; one that fell alone is no proof."""
+    if not _fell(before, page):
+        return False
+    if page.began is not None and before.began is not None:
+        return page.began != before.began  # fewer and the same process: an old answer
     now, was = page.decisions, before.decisions
-    if page.began is not None and page.began == before.began:
-        return False  # not even then: an old answer
-    return _fell(before, page) and all(v < was[k] for k, v in now.items() if was.get(k))
+    return all(v < was[k] for k, v in now.items() if was.get(k))
 
 
 def _known(page: Page, before: Page) -> Page:

@@ -143,6 +143,11 @@ def test_a_process_that_says_it_is_another_is_known_by_its_next_page() -> None:
         (0, 0),
         (1, 1),
     ]
+    assert counted(counters, born(2, 50, 2), born(4, 1, 2), born(4, 2, 3)) == [(43, 0), (0, 0), (2, 3)], (
+        "as many blocked"
+    )
+    counters = PodCounters(METRICS, from_zero=True)
+    counted(counters, born(2, 7, 2))
     assert counted(counters, born(3, 1, 0), born(2, 8, 2), born(3, 2, 0), born(3, 3, 0))[-1] == (3, 0)
 
 
