@@ -114,7 +114,7 @@ class PodCounters:
     """One pod's counters from page to page.
 
     `from_zero`: the pod was born after the previous look, so its first page is its increment. Otherwise the first sight
-    of each series only says where it stands, and that is not believed before its largest grows.
+    of each series only says where it stands, and none of that is believed before the next page goes on from it.
 
     What was counted cannot be taken back, so an odd page counts nothing, and the next one that goes on from where the
     counters stood covers its time as well:
@@ -137,8 +137,8 @@ class PodCounters:
         before, odd = self._before, self._odd
         if before is not None and _half(before, page):
             return Increment()
-        if before is None or not (self._believed or _goes_on(before, page)):
-            self._before = page
+        if before is None or not self._believed:
+            self._before, self._believed = page, before is not None and _goes_on(before, page) and _grew(before, page)
             return Increment()
         if _goes_on(before, page):
             return self._count(before, page)
@@ -155,8 +155,6 @@ class PodCounters:
 
     def _count(self, before: Page, page: Page) -> Increment:
         self._before, self._odd = page, None
-        largest = max(before.decisions, key=before.decisions.__getitem__, default=None)
-        self._believed |= largest is not None and page.decisions[largest] > before.decisions[largest]
         return _summed(_grown(before, page if self._from_zero else _known(page, before)), self._settings)
 
 
@@ -172,6 +170,12 @@ def _goes_on(before: Page, page: Page) -> bool:
     """Whether one page can be the next after another of the same process."""
     odd = _another(before, page) or _missing(before, page) or _fell(before, page) or _leapt(before, page)
     return not odd
+
+
+def _grew(before: Page, page: Page) -> bool:
+    """Whether the largest counter of decisions has grown."""
+    largest = max(before.decisions, key=before.decisions.__getitem__, default=None)
+    return largest is not None and page.decisions[largest] > before.decisions[largest]
 
 
 def _another(before: Page, page: Page) -> bool:
