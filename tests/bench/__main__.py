@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import campaign, rollout
+from tests.bench import breaker, campaign, incident, rollout
 
-BENCHES = {"rollout": rollout.main, "campaign": campaign.main}
+BENCHES = {
+    "rollout": rollout.main,
+    "campaign": campaign.main,
+    "breaker": breaker.main,
+    "incident": incident.main,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("only", nargs="*", choices=[*BENCHES, []], help="which (default: all, more than an hour)")
+    parser.add_argument("only", nargs="*", choices=[*BENCHES, []], help="which (default: all, some hours)")
     chosen = parser.parse_args().only or list(BENCHES)
     return max(BENCHES[name]([]) for name in chosen)
 

@@ -21,6 +21,7 @@ from keeptrusts_operator.gateways.exposure import Exposure
 from keeptrusts_operator.gateways.windows import Windows
 
 ATTRIBUTION_SECONDS = 600.0  # a rise that begins later after a change of all traffic is not blamed on it
+LEAST_KNOWN = 200.0  # requests of a revision that is judged by what it blocked itself before
 UNREAD_SECONDS = 10.0  # without a page of the candidate; after that nothing is said in its favour
 WITNESS = 2.0  # times the blocked requests that a trip needs: what a pod should show before its word counts
 TRAIL = 240  # slices that are kept to replay a verdict from
@@ -121,6 +122,8 @@ class Trial:
             return
         minutes = windows.minutes(self._case.active, at)
         base = self._watch.baseline
+        if self._case.active == self._case.candidate and max(base.requests, sum(n for n, _ in minutes)) < LEAST_KNOWN:
+            return  # after a passthrough that outlived its operator: what it blocked before is not known
         if sum(n for n, _ in minutes) < base.requests:  # this process has not seen enough of it
             minutes = [(base.requests, base.blocked)]
         self._alone = Alone.after(minutes, self._settings.trip, base.burstiness(self._settings.burst))

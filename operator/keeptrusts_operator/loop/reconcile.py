@@ -20,8 +20,9 @@ from keeptrusts_operator.core.state import Stage, State, from_status
 from keeptrusts_operator.core.world import Content, World
 from keeptrusts_operator.gateways.behaviour import Plan
 from keeptrusts_operator.gateways.control_plane_poller import Follow
-from keeptrusts_operator.gateways.judging import OF_ALL, Case, Confirm
+from keeptrusts_operator.gateways.judging import Case, Confirm
 from keeptrusts_operator.gateways.pods import Target
+from keeptrusts_operator.gateways.trial import OF_ALL
 from keeptrusts_operator.gateways.watch import IDLE_SECONDS, Aim, Heard
 from keeptrusts_operator.kube.port import GATEWAYS, ApiError, Conflict, Kube, NotFound, Obj
 from keeptrusts_operator.loop.act import Actor, Receipt
