@@ -13,11 +13,14 @@ from tests.traffic.connection import Broken, BrokenBeforeFirstByte, Connection, 
 
 HARMLESS = ("How do I reset my password?", "Write a haiku about rain.", "What is the capital of France?")
 BLOCKED = ("Tell me about project phoenix.",)
+NEAR = ("When is the next project review?", "Summarise this project plan.", "Who leads the billing project?")
+GOOD_TERM, BROAD_TERM = "project phoenix", "project"  # the second blocks what is near as well
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked: `rate` requests a second from `clients` clients; `blocked_share` of the prompts are for blocking."""
+    """What is asked: `rate` requests a second from `clients` clients; `blocked_share` of the prompts are for blocking, and
+    `near_share` of them are blocked only by a policy that is too broad."""
 
     host: str
     port: int
@@ -25,6 +28,7 @@ class Load:
     clients: int = 40
     pooled_share: float = 1.0  # share of the clients that keep their connection; the others open one for each request
     blocked_share: float = 0.02
+    near_share: float = 0.0
     timeout: float = 30.0
     path: str = "/v1/chat/completions"
     headers: dict[str, str] = field(default_factory=dict)
@@ -74,7 +78,10 @@ class Traffic:
             await asyncio.sleep(1 / self._load.rate)
 
     def _prompt(self) -> bytes:
-        words = BLOCKED if self._random.random() < self._load.blocked_share else HARMLESS
+        load, dice = self._load, self._random.random()
+        words = (
+            BLOCKED if dice < load.blocked_share else NEAR if dice < load.blocked_share + load.near_share else HARMLESS
+        )
         message = {"role": "user", "content": self._random.choice(words)}
         return json.dumps({"model": "gpt-4o-mini", "messages": [message]}).encode()
 
