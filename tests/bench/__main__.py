@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import campaign, rollout
+from tests.bench import breaker_live, campaign, rollout
 
-BENCHES = {"rollout": rollout.main, "campaign": campaign.main}
+BENCHES = {"rollout": rollout.main, "breaker_live": breaker_live.main, "campaign": campaign.main}
 
 
 def main() -> int:
