@@ -138,7 +138,8 @@ class _Trial:
         self._confirmation: Confirmation | None = None
         beside = Beside.begin(windows.total((case.active,), at), windows.pods(case.active, at), case.given.burst)
         self._beside = paired.from_dict(checkpoint.get("beside"), beside, case.given.burst)
-        self._changed_at, self._rate, self._p95 = at, 0.0, math.inf
+        self._began_at = self._changed_at = at
+        self._rate, self._p95 = 0.0, math.inf
         self._sampled_at: float | None = None
         self._before, self._slices = self._watch, deque[Slice](maxlen=TRAIL)
         self._took_all_at = at
@@ -195,7 +196,9 @@ class _Trial:
     def _step(self, canary: Increment, stable: Increment, seconds: float, at: float) -> None:
         seen = Slice(canary.requests, canary.blocked, stable.requests, stable.blocked, seconds)
         if self._case.counted_late:
-            seen = with_arrivals(seen, self._case.share, self._rate, at - self._changed_at, self._p95)
+            exposed = min(1.0, (at - self._began_at) / seconds)  # the first slice began before it had any traffic
+            share = exposed * self._case.share
+            seen = with_arrivals(seen, share, self._rate, at - self._changed_at, self._p95)
         if len(self._slices) == TRAIL:
             self._before = self._before.step(self._slices[0])
         self._slices.append(seen)
