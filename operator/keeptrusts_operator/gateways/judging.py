@@ -25,7 +25,6 @@ from keeptrusts_operator.gateways.windows import Windows
 
 ATTRIBUTION_SECONDS = 600.0  # a rise that begins later after a change of all traffic is not blamed on it
 WATCHED_AFTER = 3600.0  # seconds after the candidate took all traffic
-RATE_SECONDS = 60.0  # over which the rate of arrivals before a change is taken
 WITNESS = 2.0  # times the blocked requests that a trip needs: what a pod should show before its word counts
 TRAIL = 240  # slices that are kept to replay a verdict from
 OF_ALL = "Soaking"
@@ -104,6 +103,7 @@ class Judge:
                 self._own[count.revision] = own.seed(count.lifetime.requests, count.lifetime.blocked)
         if seconds <= 0.0:
             return
+        self.windows.looked(at, seconds)
         for revision, more in sums.items():
             mine = Slice(stable_requests=more.requests, stable_blocked=more.blocked, seconds=seconds)
             self._own[revision] = self._own.get(revision, Baseline()).feed(mine)
@@ -159,9 +159,7 @@ class _Trial:
             self.word = self._word()
 
     def _changed(self, windows: Windows, at: float) -> None:
-        recent = windows.total((self._case.active, self._case.candidate), at)
-        watched = max(windows.seconds(at), 1.0)
-        self._changed_at, self._rate = at, recent.requests / watched
+        self._changed_at, self._rate = at, windows.rate((self._case.active, self._case.candidate), at)
         self._p95 = quantile(windows.total((self._case.active,), at).latency, 0.95)
         if self._case.stage == OF_ALL:
             self._took_all_at = at
