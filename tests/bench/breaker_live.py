@@ -44,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         return asyncio.run(_measure(arguments))
     more = [f"--runs={arguments.runs}", *([f"--only={arguments.only}"] if arguments.only else [])]
     more += [f"--latency={each}" for each in arguments.latency or ()]
-    return inside.run("tests.bench.breaker_live", more, proxy_sync=arguments.proxy_sync, world="live")
+    world = "-".join(filter(None, ("live", arguments.only)))
+    return inside.run("tests.bench.breaker_live", more, proxy_sync=arguments.proxy_sync, world=world)
 
 
 async def _measure(arguments: argparse.Namespace) -> int:
