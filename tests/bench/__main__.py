@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import breaker, campaign, incident, rollout
+from tests.bench import breaker, breaker_live, campaign, incident, rollout
 
 BENCHES = {
     "rollout": rollout.main,
-    "campaign": campaign.main,
+    "breaker_live": breaker_live.main,
     "breaker": breaker.main,
     "incident": incident.main,
+    "campaign": campaign.main,
 }
 
 

@@ -94,6 +94,7 @@ class Trial:
         self._beside = paired.from_dict(checkpoint.get("beside"), beside, case.given.burst)
         before = Exposure.kept(checkpoint.get("exposure"), at)
         self._exposure = before or Exposure(case.stage, at)
+        self._began_at = at if before is None else -math.inf  # when the candidate got its first traffic
         self._sampled_at: float | None = None
         self._read_at = -math.inf  # when the candidate was read last
         self._before, self._slices = self._watch, deque[Slice](maxlen=TRAIL)
@@ -142,7 +143,8 @@ class Trial:
         seen = Slice(canary.requests, canary.blocked, stable.requests, stable.blocked, seconds)
         if self._case.counted_late:
             e = self._exposure
-            seen = with_arrivals(seen, self._case.share, e.rate, at - e.at, e.longest)
+            exposed = min(1.0, (at - self._began_at) / seconds)  # the first slice began before it had any traffic
+            seen = with_arrivals(seen, exposed * self._case.share, e.rate, at - e.at, e.longest)
         if self._case.stage != OF_ALL:
             self._step(seen)
             self._beside = self._beside.step(canary, stable, seconds, seen.arrived)
