@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from keeptrusts_operator.api.references import Credential
 from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.measured import NotKnown, Traffic
 from keeptrusts_operator.core.world import Flow, GatewayHealth, Pack, Scrape, TestReport
+from keeptrusts_operator.gateways.asking import TIMEOUT_SECONDS, Answer, Asker
 from keeptrusts_operator.gateways.behaviour import BehaviourTests, Plan
 from keeptrusts_operator.gateways.counters import NotMetrics, Page, read_page
 from keeptrusts_operator.gateways.credentials import headers_of, why_not
@@ -24,10 +24,8 @@ from keeptrusts_operator.gateways.judging import Case
 from keeptrusts_operator.gateways.ledger import Ledger, Unread
 from keeptrusts_operator.gateways.pods import Target, base_url
 
-REQUEST_TIMEOUT = httpx.Timeout(1.0)
 PATIENCE = 0.25  # seconds that a look waits for its pods; who answers later is in a later look
 IDLE_SECONDS = 30.0
-MAX_BODY = 1 << 20
 CONSECUTIVE = 2  # a verdict needs this many samples that say the same
 STATUS = {"healthy": GatewayHealth.HEALTHY, "degraded": GatewayHealth.DEGRADED, "unhealthy": GatewayHealth.UNHEALTHY}
 
@@ -75,12 +73,13 @@ class GatewayWatch:
 
     def __init__(
         self,
+        asker: Asker,
         client: httpx.AsyncClient,
         wake: Callable[[], None],
         looked: Callable[[bool], None] = lambda answered: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._wake, self._looked, self._monotonic = client, wake, looked, monotonic
+        self._asker, self._wake, self._looked, self._monotonic = asker, wake, looked, monotonic
         self._aim: Aim | None = None
         self._changed = asyncio.Event()
         self._known: dict[str, Sample] = {}
@@ -168,11 +167,12 @@ class GatewayWatch:
     async def _ask(self, target: Target, aim: Aim) -> _Said:
         """Ask one pod everything, at once."""
         settings, base = aim.settings, base_url(target, aim.settings)
-        health, loaded, page = await asyncio.gather(
-            self._health(base, settings.health.status),
-            self._loaded(base, settings.loaded_config, aim.credential),
-            self._page(base, settings, aim.credential),
-        )
+        async with self._asker.places:
+            health, loaded, page = await asyncio.gather(
+                self._health(base, settings.health.status),
+                self._loaded(base, settings.loaded_config, aim.credential),
+                self._page(base, settings, aim.credential),
+            )
         return _Said(health, loaded, page)
 
     async def _page(self, base: str, settings: GatewaySettings, credential: Credential | None) -> Page | Unread | None:
@@ -184,7 +184,7 @@ class GatewayWatch:
         path = settings.metrics.path
         answer = await self._get(base + path, credential)
         if answer is None:
-            return Unread(f"no answer from {path} within {REQUEST_TIMEOUT.read:g} s")
+            return Unread(f"no answer from {path} within {TIMEOUT_SECONDS:g} s")
         if not answer.ok:
             return Unread(f"{path} answers HTTP {answer.status}")
         try:
@@ -211,19 +211,9 @@ class GatewayWatch:
         name, version = _pointer(answer.body, config.name), _pointer(answer.body, config.version)
         return Pack(name, version) if isinstance(name, str) and isinstance(version, str) else None
 
-    async def _get(self, url: str, credential: Credential | None = None) -> _Answer | None:
+    async def _get(self, url: str, credential: Credential | None = None) -> Answer | None:
         """One bounded request; None for anything that is not an answer."""
-        try:
-            request = self._client.stream("GET", url, headers=headers_of(credential), timeout=REQUEST_TIMEOUT)
-            async with request as response:
-                data = bytearray()
-                async for chunk in response.aiter_bytes():
-                    data += chunk
-                    if len(data) > MAX_BODY:
-                        return None
-                return _Answer(response.status_code, data.decode(errors="replace"))
-        except (httpx.HTTPError, httpx.InvalidURL):
-            return None
+        return await self._asker.get(url, headers_of(credential))
 
 
 def _asks_for(aim: Aim) -> tuple[object, ...]:
@@ -238,24 +228,6 @@ class _Said:
     health: GatewayHealth
     loaded: Pack | None
     page: Page | Unread | None
-
-
-@dataclass(frozen=True)
-class _Answer:
-    status: int
-    text: str
-
-    @property
-    def ok(self) -> bool:
-        return 200 <= self.status < 300
-
-    @property
-    def body(self) -> Any:
-        """The parsed JSON; None when it is not JSON."""
-        try:
-            return json.loads(self.text)
-        except ValueError:
-            return None
 
 
 def _pointer(value: Any, pointer: str) -> Any:

@@ -18,6 +18,7 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from keeptrusts_operator.api import names
+from keeptrusts_operator.gateways.asking import Asker
 from keeptrusts_operator.gateways.control_planes import ControlPlanes
 from keeptrusts_operator.gateways.credentials import AllowedHosts
 from keeptrusts_operator.gateways.watch import GatewayWatch
@@ -57,9 +58,10 @@ class App:
 
     async def run(self, configuration: Configuration, namespaces: tuple[str, ...]) -> None:
         """Run until a signal or cancellation. No namespaces: all of them."""
-        limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)  # for behaviour tests
         plane_limits = httpx.Limits(max_connections=256)  # of their own: those that hang cannot use up the gateways'
         async with (
+            Asker() as asker,
             httpx.AsyncClient(limits=limits, trust_env=False) as client,
             httpx.AsyncClient(limits=plane_limits, trust_env=False) as plane_client,
         ):
@@ -68,7 +70,7 @@ class App:
             reporter = asyncio.create_task(self._policies.run(), name="policy reporter")
             try:
                 await kopf.operator(
-                    registry=self._registry(configuration, client, planes),
+                    registry=self._registry(configuration, asker, client, planes),
                     settings=_settings(),
                     standalone=True,
                     clusterwide=not namespaces,
@@ -80,7 +82,7 @@ class App:
                 asking.cancel()
 
     def _registry(
-        self, configuration: Configuration, client: httpx.AsyncClient, planes: ControlPlanes
+        self, configuration: Configuration, asker: Asker, client: httpx.AsyncClient, planes: ControlPlanes
     ) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
@@ -97,7 +99,7 @@ class App:
             cancellation_timeout=5.0,
         )
         async def loop(namespace: str | None, name: str, **_: Any) -> None:
-            await self._loop(client, planes, namespace or "", name)
+            await self._loop(asker, client, planes, namespace or "", name)
 
         @kopf.on.event(names.GROUP, names.VERSION, names.GATEWAY_DEPLOYMENT.plural, registry=registry, id="wake")
         async def gateway_changed(namespace: str | None, name: str, spec: kopf.Spec, **_: Any) -> None:
@@ -118,7 +120,9 @@ class App:
 
         return registry
 
-    async def _loop(self, client: httpx.AsyncClient, planes: ControlPlanes, namespace: str, name: str) -> None:
+    async def _loop(
+        self, asker: Asker, client: httpx.AsyncClient, planes: ControlPlanes, namespace: str, name: str
+    ) -> None:
         """The control loop of one GatewayDeployment, from its first sight to its deletion."""
         key = (namespace, name)
 
@@ -130,7 +134,7 @@ class App:
             if reconciler.stirred:
                 wake()
 
-        gateways = GatewayWatch(client, wake, looked)
+        gateways = GatewayWatch(asker, client, wake, looked)
         outside = Asking(self._secrets, planes, namespace, name, wake)
         reconciler = Reconciler(self._kube, gateways, outside, namespace, name, SteadyClock())
         runner = self._runners[key] = Runner(reconciler, self._telemetry, namespace, name)
