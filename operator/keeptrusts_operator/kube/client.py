@@ -67,7 +67,7 @@ class ApiServer:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        self._tls = RESTClientObject(configuration).ssl_context  # type: ignore[no-untyped-call]
+        self._tls = RESTClientObject(configuration).ssl_context
         self._proxy = configuration.proxy or _proxy(configuration.host)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether they are for reads
 
