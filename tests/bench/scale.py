@@ -214,7 +214,7 @@ class _Bench:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 if wanted(await self._page()):
                     return
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(2)  # a page of so many series is work for the operator
         raise StartFailed(f"not within {seconds:g} s: {what}")
 
     async def _page(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,8 +25,9 @@ from keeptrusts_operator.gateways.judging import Case
 from keeptrusts_operator.gateways.ledger import Ledger, Unread
 from keeptrusts_operator.gateways.pods import Target, base_url
 
-PATIENCE = 0.25  # seconds that a look waits for its pods; who answers later is in a later look
+PATIENCE = 0.25  # seconds
 IDLE_SECONDS = 30.0
+SLOW_SECONDS = 5.0  # from look to look; less is the pace of judging
 CONSECUTIVE = 2  # a verdict needs this many samples that say the same
 STATUS = {"healthy": GatewayHealth.HEALTHY, "degraded": GatewayHealth.DEGRADED, "unhealthy": GatewayHealth.UNHEALTHY}
 
@@ -87,6 +89,7 @@ class GatewayWatch:
         self._ledger = Ledger()
         self._asking: dict[str, asyncio.Task[_Said]] = {}  # by pod UID
         self._tests = BehaviourTests(client, wake)
+        self._phase = random.random()  # of slow looks, as a share of their period
 
     def aim(self, aim: Aim) -> None:
         """From now on."""
@@ -127,14 +130,20 @@ class GatewayWatch:
                 began = self._monotonic()
                 if self._aim is not None and self._aim.settings.scheme == "http":
                     await self._look(self._aim)
-                period = self._aim.period if self._aim else IDLE_SECONDS
+                due = self._due(began, self._aim.period if self._aim else IDLE_SECONDS)
                 try:
-                    await asyncio.wait_for(self._changed.wait(), max(0.05, began + period - self._monotonic()))
+                    await asyncio.wait_for(self._changed.wait(), max(0.05, due - self._monotonic()))
                 except TimeoutError:
                     continue
         finally:
             for task in self._asking.values():
                 task.cancel()
+
+    def _due(self, began: float, period: float) -> float:
+        """When to look next. Slow looks are at moments of one's own: hundreds of gateways that a new leader finds at once
+        would be asked at once for ever."""
+        due = began + period
+        return due - (due - self._phase * period) % period if period >= SLOW_SECONDS else due
 
     async def _look(self, aim: Aim) -> None:
         """Ask every pod that is not being asked still, and take what has been answered by now."""
@@ -142,7 +151,7 @@ class GatewayWatch:
         for target in fresh:
             self._asking[target.uid] = asyncio.create_task(self._ask(target, aim))
         if fresh:
-            await asyncio.wait([self._asking[t.uid] for t in fresh], timeout=PATIENCE)
+            await asyncio.wait([self._asking[t.uid] for t in fresh], timeout=_patience(aim.period))
         answered = {u: task.result() for u, task in self._asking.items() if task.done()}
         self._asking = {u: task for u, task in self._asking.items() if u not in answered}
         word = self._ledger.judge.word
@@ -214,6 +223,11 @@ class GatewayWatch:
     async def _get(self, url: str, credential: Credential | None = None) -> Answer | None:
         """One bounded request; None for anything that is not an answer."""
         return await self._asker.get(url, headers_of(credential))
+
+
+def _patience(period: float) -> float:
+    """Seconds that a look waits for its pods; who answers later is in a later look. Slow looks can wait for time-outs."""
+    return PATIENCE if period < SLOW_SECONDS else 3 * TIMEOUT_SECONDS
 
 
 def _asks_for(aim: Aim) -> tuple[object, ...]:

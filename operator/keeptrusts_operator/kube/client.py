@@ -7,6 +7,7 @@ of what was read would then remove them), and cost ten times the CPU.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -70,6 +71,7 @@ class ApiServer:
         self._tls = RESTClientObject(configuration).ssl_context
         self._proxy = configuration.proxy or _proxy(configuration.host)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether they are for reads
+        self._reading = asyncio.Semaphore(CONNECTIONS)
 
     async def __aenter__(self) -> ApiServer:
         return self
@@ -133,18 +135,23 @@ class ApiServer:
     ) -> Obj:
         url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type, **await self._authorization()}
-        session = self._session(reads=method == "GET" and f"/{LEASES.plural}/" not in path)
+        reads = method == "GET" and f"/{LEASES.plural}/" not in path
+        # A read that waits is late, no more; its time-out begins when it is sent. That of a write bounds the waiting, too.
+        waiting = self._reading if reads else contextlib.nullcontext()
         try:
-            async with session.request(
-                method,
-                url,
-                headers=headers,
-                data=None if body is None else json.dumps(body).encode(),
-                proxy=self._proxy,
-                proxy_headers=self._configuration.proxy_headers,
-                allow_redirects=False,
-                server_hostname=self._configuration.tls_server_name or None,
-            ) as answer:
+            async with (
+                waiting,
+                self._session(reads=reads).request(
+                    method,
+                    url,
+                    headers=headers,
+                    data=None if body is None else json.dumps(body).encode(),
+                    proxy=self._proxy,
+                    proxy_headers=self._configuration.proxy_headers,
+                    allow_redirects=False,
+                    server_hostname=self._configuration.tls_server_name or None,
+                ) as answer,
+            ):
                 status, data = answer.status, await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__} {error}") from error

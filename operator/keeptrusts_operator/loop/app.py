@@ -30,6 +30,7 @@ from keeptrusts_operator.loop.policies import PolicyReporter
 from keeptrusts_operator.loop.reconcile import Reconciler
 from keeptrusts_operator.loop.runner import Runner
 from keeptrusts_operator.loop.telemetry import Telemetry
+from keeptrusts_operator.loop.turns import Turns, looks_urgent
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class App:
         self._runners: dict[tuple[str, str], Runner] = {}
         self._policy_of: dict[tuple[str, str], str] = {}
         self._policies = PolicyReporter(kube, wall)
+        self._turns = Turns()
         self.started = asyncio.Event()
 
     async def run(self, configuration: Configuration, namespaces: tuple[str, ...]) -> None:
@@ -98,8 +100,8 @@ class App:
             id="loop",
             cancellation_timeout=5.0,
         )
-        async def loop(namespace: str | None, name: str, **_: Any) -> None:
-            await self._loop(asker, client, planes, namespace or "", name)
+        async def loop(namespace: str | None, name: str, status: kopf.Status, **_: Any) -> None:
+            await self._loop(asker, client, planes, namespace or "", name, urgent=looks_urgent(status))
 
         @kopf.on.event(names.GROUP, names.VERSION, names.GATEWAY_DEPLOYMENT.plural, registry=registry, id="wake")
         async def gateway_changed(namespace: str | None, name: str, spec: kopf.Spec, **_: Any) -> None:
@@ -121,7 +123,7 @@ class App:
         return registry
 
     async def _loop(
-        self, asker: Asker, client: httpx.AsyncClient, planes: ControlPlanes, namespace: str, name: str
+        self, asker: Asker, client: httpx.AsyncClient, planes: ControlPlanes, namespace: str, name: str, *, urgent: bool
     ) -> None:
         """The control loop of one GatewayDeployment, from its first sight to its deletion."""
         key = (namespace, name)
@@ -137,7 +139,7 @@ class App:
         gateways = GatewayWatch(asker, client, wake, looked)
         outside = Asking(self._secrets, planes, namespace, name, wake)
         reconciler = Reconciler(self._kube, gateways, outside, namespace, name, SteadyClock())
-        runner = self._runners[key] = Runner(reconciler, self._telemetry, namespace, name)
+        runner = self._runners[key] = Runner(reconciler, self._telemetry, self._turns, namespace, name, urgent=urgent)
         watching = asyncio.create_task(gateways.run(), name=f"gateways of {namespace}/{name}")
         try:
             await runner.run()
