@@ -40,6 +40,10 @@ class Process:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def waited(self) -> float:
+        """Seconds in which its main thread could have run but no core was free: how much others disturb the measurement."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
+
     def memory(self, key: str = "VmRSS") -> float:
         """Megabytes."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()

@@ -115,15 +115,21 @@ class _Bench:
     async def run(self) -> dict[str, Any]:
         count = self.arguments.gateways
         out: dict[str, Any] = {"start": {}}
-        async with self._operator(0):
+        async with self._operator(0) as process:
             began = time.monotonic()
             await self._until(lambda page: len(meter.STABLE.findall(page)) == count, 900, "every gateway is stable")
             out["start"]["all_stable_after_seconds"] = round(time.monotonic() - began, 1)
+            out["start"]["cpu_seconds"] = round(process.cpu(), 1)
+            out["start"]["seconds_without_a_free_core"] = round(process.waited(), 1)
             _say(f"all are stable after {time.monotonic() - began:.1f} s")
         async with self._operator(1) as process:
             began = time.monotonic()
             await self._until(lambda page: len(meter.LOOKED_AT.findall(page)) == count, 300, "a look at every gateway")
-            out["start"]["takeover_all_looked_at_after_seconds"] = round(time.monotonic() - began, 1)
+            out["takeover"] = {
+                "all_looked_at_after_seconds": round(time.monotonic() - began, 1),
+                "cpu_seconds": round(process.cpu(), 1),
+                "seconds_without_a_free_core": round(process.waited(), 1),
+            }
             _say(f"a new leader has looked at all after {time.monotonic() - began:.1f} s")
             lag = meter.LoopLag(self.session, f"http://127.0.0.1:{self.port}/healthz")
             probing = asyncio.create_task(lag.run())
@@ -150,7 +156,7 @@ class _Bench:
     async def _change(self, process: meter.Process, lag: meter.LoopLag) -> dict[str, Any]:
         """One policy that many gateways run gets another version."""
         count = min(TOGETHER, self.arguments.gateways)
-        applied = time.time()
+        applied, cpu, waited = time.time(), process.cpu(), process.waited()
         await self.api.apply(POLICIES, _policy("team-0", "1.1.0"))
         candidates: list[float] = []
         while len(candidates) < count and time.time() < applied + 300:
@@ -163,8 +169,13 @@ class _Bench:
                 and e["objectRef"]["resource"] == "deployments"
                 and e["responseStatus"]["code"] < 300
             ]
+        cost = {
+            "cpu_seconds": round(process.cpu() - cpu, 1),
+            "seconds_without_a_free_core": round(process.waited() - waited, 1),
+        }
         _say(f"{len(candidates)} candidates after {max(candidates, default=0.0):.1f} s")
         first = {
+            **cost,
             "gateways": count,
             "candidate_created_after_seconds": meter.spread(candidates),
             "loop_lag_ms": lag.taken(),
@@ -180,16 +191,18 @@ class _Bench:
         """What goes on for some seconds."""
         lag.taken()
         await self._json(f"http://127.0.0.1:{self.control}/")
-        cpu, requests, passes, began = process.cpu(), await self._requests(), await self._passes(), time.time()
+        requests, passes = await self._requests(), await self._passes()
+        cpu, waited, began = process.cpu(), process.waited(), time.time()
         memory = []
         while (left := began + seconds - time.time()) > 0:
             await asyncio.sleep(min(5.0, left))
             memory.append(process.memory())
-        took, used = time.time() - began, process.cpu() - cpu
+        took, used, waited = time.time() - began, process.cpu() - cpu, process.waited() - waited
         writes = meter.by_kind(meter.audited(self._log(), OPERATOR, began, began + took))
         counted = await self._json(f"http://127.0.0.1:{self.control}/")
         return {
             "cpu_percent_of_a_core": round(100 * used / took, 1),
+            "percent_of_time_without_a_free_core": round(100 * waited / took, 1),
             "rss_mb": {"median": round(sorted(memory)[len(memory) // 2]), "peak": round(process.memory("VmHWM"))},
             "api_requests_per_second": round((await self._requests() - requests) / took, 2),
             "passes_per_second": round((await self._passes() - passes) / took, 2),

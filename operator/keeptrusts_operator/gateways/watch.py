@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from keeptrusts_operator.gateways.pods import Target, base_url
 PATIENCE = 0.25  # seconds
 IDLE_SECONDS = 30.0
 SLOW_SECONDS = 5.0  # from look to look; less is the pace of judging
+LOADED_SECONDS = 5.0  # for which what a pod has loaded is not asked again
 CONSECUTIVE = 2  # a verdict needs this many samples that say the same
 STATUS = {"healthy": GatewayHealth.HEALTHY, "degraded": GatewayHealth.DEGRADED, "unhealthy": GatewayHealth.UNHEALTHY}
 
@@ -86,6 +88,7 @@ class GatewayWatch:
         self._changed = asyncio.Event()
         self._known: dict[str, Sample] = {}
         self._last: dict[str, tuple[GatewayHealth, int]] = {}  # newest answer, and how often in a row
+        self._asked_loaded: dict[str, float] = {}
         self._ledger = Ledger()
         self._asking: dict[str, asyncio.Task[_Said]] = {}  # by pod UID
         self._tests = BehaviourTests(client, wake)
@@ -99,6 +102,7 @@ class GatewayWatch:
         uids = {t.uid for t in aim.targets}
         self._known = {u: s for u, s in self._known.items() if u in uids}
         self._last = {u: s for u, s in self._last.items() if u in uids}
+        self._asked_loaded = {u: at for u, at in self._asked_loaded.items() if u in uids}
         if before is None or _asks_for(aim) != _asks_for(before):
             self._changed.set()
 
@@ -179,7 +183,7 @@ class GatewayWatch:
         async with self._asker.places:
             health, loaded, page = await asyncio.gather(
                 self._health(base, settings.health.status),
-                self._loaded(base, settings.loaded_config, aim.credential),
+                self._loaded(target.uid, base, settings.loaded_config, aim.credential),
                 self._page(base, settings, aim.credential),
             )
         return _Said(health, loaded, page)
@@ -211,9 +215,16 @@ class GatewayWatch:
             return STATUS[word.lower()]
         return GatewayHealth.HEALTHY if answer.ok else GatewayHealth.UNKNOWN
 
-    async def _loaded(self, base: str, config: LoadedConfig | None, credential: Credential | None) -> Pack | None:
+    async def _loaded(
+        self, uid: str, base: str, config: LoadedConfig | None, credential: Credential | None
+    ) -> Pack | None:
+        """What it has loaded; a third of all requests, so once known it is not asked at every look."""
         if config is None:
             return None
+        known, now = self._known.get(uid), self._monotonic()
+        if known and known.loaded and now - self._asked_loaded.get(uid, -math.inf) < LOADED_SECONDS:
+            return known.loaded
+        self._asked_loaded[uid] = now
         answer = await self._get(base + config.path, credential)
         if answer is None or not answer.ok:
             return None
