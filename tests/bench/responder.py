@@ -35,9 +35,19 @@ class Fleet:
     """What is known of the pods, by address."""
 
     packs: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    born: dict[str, float] = field(default_factory=dict)
+    born: dict[str, float] = field(default_factory=dict)  # in seconds of traffic
     looks: list[tuple[float, str]] = field(default_factory=list)  # when the counters of which address were read
     requests: int = 0
+    flowing_since: float | None = None  # None: no traffic
+    flowed: float = 0.0  # seconds of traffic before that
+
+    def traffic(self, *, on: bool) -> None:
+        """Let the counters of all pods move, or stand still."""
+        self.flowed, self.flowing_since = self.seconds_of_traffic(), time.time() if on else None
+
+    def seconds_of_traffic(self) -> float:
+        """How long it has flowed, in all."""
+        return self.flowed + (time.time() - self.flowing_since if self.flowing_since else 0.0)
 
     def answer(self, address: str, path: str) -> tuple[int, str]:
         """Status and body."""
@@ -51,7 +61,7 @@ class Fleet:
                 return 200, json.dumps({"pack": self.packs[address], "policies": {"chain": []}})
             case "/metrics":
                 self.looks.append((time.time(), address))
-                return 200, _page(int((time.time() - self.born[address]) * REQUESTS_PER_SECOND))
+                return 200, _page(int((self.seconds_of_traffic() - self.born[address]) * REQUESTS_PER_SECOND))
             case _:
                 return 404, "{}"
 
@@ -139,7 +149,7 @@ class Kubelet:
         labels = metadata["labels"]
         child = f"{labels[names.LABEL_DEPLOYMENT]}-{labels[names.LABEL_REVISION]}"
         self._fleet.packs[address] = await self._pack(metadata["namespace"], child)
-        self._fleet.born.setdefault(address, time.time())
+        self._fleet.born.setdefault(address, self._fleet.seconds_of_traffic())
         patch = {"status": _running(address)}
         await self._api.merge(PODS, metadata["namespace"], metadata["name"], patch, subresource="status")
 
@@ -181,6 +191,9 @@ async def _serve(port: int, control: int) -> None:
     headers = {"Authorization": configuration.api_key["BearerToken"]}
 
     def controlled(_: str, path: str) -> tuple[int, str]:
+        if path.startswith("/traffic/"):
+            fleet.traffic(on=path.endswith("/on"))
+            return 200, "{}"
         return 200, json.dumps(fleet.taken())
 
     await loop.create_server(lambda: Connection(fleet.answer), "0.0.0.0", port, backlog=4096)
@@ -192,7 +205,11 @@ async def _serve(port: int, control: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int, help="of the gateways")
-    parser.add_argument("control", type=int, help="where GET gives what was counted since the last one")
+    parser.add_argument(
+        "control",
+        type=int,
+        help="where GET / gives what was counted since the last one, and /traffic/on and /off let counters move",
+    )
     given = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(given.port, given.control))

@@ -50,7 +50,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--churn", type=float, default=10.0, help="of those created, patched and deleted a second, each"
     )
-    parser.add_argument("--seconds", type=float, default=240.0, help="how long it is measured idle")
+    parser.add_argument(
+        "--seconds", type=float, default=150.0, help="how long it is measured idle: without traffic, and with"
+    )
     parser.add_argument("--settle", type=float, default=SETTLE, help="seconds before that")
     parser.add_argument("--judged", type=float, default=30.0, help="seconds for which it is measured after the change")
     arguments = parser.parse_args(argv)
@@ -133,9 +135,11 @@ class _Bench:
             _say(f"a new leader has looked at all after {time.monotonic() - began:.1f} s")
             lag = meter.LoopLag(self.session, f"http://127.0.0.1:{self.port}/healthz")
             probing = asyncio.create_task(lag.run())
-            await asyncio.sleep(self.arguments.settle)
-            out["idle"] = await self._idle(process, lag)
-            _say(json.dumps(out["idle"]))
+            for key, switch in (("idle", "off"), ("idle_under_traffic", "on")):
+                await self._json(f"http://127.0.0.1:{self.control}/traffic/{switch}")
+                await asyncio.sleep(self.arguments.settle)
+                out[key] = await self._idle(process, lag)
+                _say(f"{key}: {json.dumps(out[key])}")
             out["change"] = await self._change(process, lag)
             probing.cancel()
         return out

@@ -222,7 +222,7 @@ def _period(world: World, state: State) -> float:
     assert rollout is not None
     if rollout.stage in (Stage.CANARY, Stage.SCALE_UP):
         return FAST if len(world.revision(rollout.revision).pods) <= FEW_PODS else 2 * FAST
-    return 4 * FAST if rollout.drained_at else 2 * FAST
+    return 2 * FAST if rollout.stage in EXPOSED and not rollout.drained_at else 4 * FAST
 
 
 def _plan(seen: Observation, state: State, targets: tuple[Target, ...], credential: Credential | None) -> Plan | None:
