@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -57,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--judged", type=float, default=30.0, help="seconds for which it is measured after the change")
     arguments = parser.parse_args(argv)
     world = World("scale", level="api")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is ended
     try:
         world.stop()
         world.start(manager=MANAGER)

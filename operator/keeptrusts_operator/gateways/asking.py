@@ -15,7 +15,7 @@ TIMEOUT_SECONDS = 1.0
 PODS_AT_A_TIME = 48
 """Of all gateways together. More at once would run into their time-outs by our own doing; a pod that hangs holds its
 place for no longer than the time-out."""
-KEPT_SECONDS = 5.0  # that an idle connection is kept: long enough for pods that are asked again and again
+KEPT_SECONDS = 2.5  # that an idle connection is kept: long enough for pods that are judged, too short for all others
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import resource
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,6 +36,7 @@ from keeptrusts_operator.loop.turns import Turns, looks_urgent
 logger = logging.getLogger(__name__)
 
 FINALIZER = f"{names.GROUP}/operator"
+MAX_FILES = 16_384
 WATCHED_CHILDREN = (("", "v1", "services"), ("", "v1", "pods"), ("", "v1", "configmaps"), ("apps", "v1", "deployments"))
 
 
@@ -60,6 +62,7 @@ class App:
 
     async def run(self, configuration: Configuration, namespaces: tuple[str, ...]) -> None:
         """Run until a signal or cancellation. No namespaces: all of them."""
+        _allow_many_files()
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)  # for behaviour tests
         plane_limits = httpx.Limits(max_connections=256)  # of their own: those that hang cannot use up the gateways'
         async with (
@@ -161,6 +164,14 @@ class App:
     def _wake(self, namespace: str, name: str) -> None:
         if runner := self._runners.get((namespace, name)):
             runner.wake()
+
+
+def _allow_many_files() -> None:
+    """As many as may be: a hundred gateways that are judged at once hold 1,000 connections, more than many a default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _settings() -> kopf.OperatorSettings:
