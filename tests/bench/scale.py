@@ -35,7 +35,7 @@ NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
 OPERATOR = "system:serviceaccount:keeptrusts-system:keeptrusts-operator"
 TOGETHER = 100  # gateways of one namespace, which run one policy
 PODS = 3  # of each gateway
-SETTLE = 2 * IDLE_SECONDS  # seconds before what is idle is measured
+SETTLE = 330.0  # seconds before what is idle is measured: signals speak of the last 5 minutes
 CONTROLLERS = ("deployment", "replicaset", "serviceaccount", "garbage-collector", "namespace", "disruption")
 MANAGER = (
     # Not the ones that would see to nodes and endpoints: there are no nodes, and loopback is no endpoint.
@@ -139,7 +139,9 @@ class _Bench:
             probing = asyncio.create_task(lag.run())
             for key, switch in (("idle", "off"), ("idle_under_traffic", "on")):
                 await self._json(f"http://127.0.0.1:{self.control}/traffic/{switch}")
-                await asyncio.sleep(self.arguments.settle)
+                await asyncio.sleep(
+                    self.arguments.settle if switch == "off" else min(self.arguments.settle, 2 * IDLE_SECONDS)
+                )
                 out[key] = await self._idle(process, lag)
                 _say(f"{key}: {json.dumps(out[key])}")
             out["change"] = await self._change(process, lag)

@@ -7,6 +7,7 @@ timers, indexes, patches or webhooks of Kopf: they lose updates or die on a fail
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 import resource
@@ -25,6 +26,7 @@ from keeptrusts_operator.gateways.credentials import AllowedHosts
 from keeptrusts_operator.gateways.watch import GatewayWatch
 from keeptrusts_operator.kube.port import Kube
 from keeptrusts_operator.kube.secrets import Secrets
+from keeptrusts_operator.loop.budgets import ForeignBudgets
 from keeptrusts_operator.loop.clock import SteadyClock, wall
 from keeptrusts_operator.loop.outside import Asking
 from keeptrusts_operator.loop.policies import PolicyReporter
@@ -37,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 FINALIZER = f"{names.GROUP}/operator"
 MAX_FILES = 16_384
+GC_THRESHOLDS = (10_000, 20, 50)
+"""Python's own (700, 10, 10) go through the whole heap again and again while JSON is read: with 300 gateways everything
+stands still for a third of a second each time. Young garbage is still collected early."""
 WATCHED_CHILDREN = (("", "v1", "services"), ("", "v1", "pods"), ("", "v1", "configmaps"), ("apps", "v1", "deployments"))
 
 
@@ -58,11 +63,13 @@ class App:
         self._policy_of: dict[tuple[str, str], str] = {}
         self._policies = PolicyReporter(kube, wall)
         self._turns = Turns()
+        self._foreign_budgets = ForeignBudgets(kube)
         self.started = asyncio.Event()
 
     async def run(self, configuration: Configuration, namespaces: tuple[str, ...]) -> None:
         """Run until a signal or cancellation. No namespaces: all of them."""
         _allow_many_files()
+        gc.set_threshold(*GC_THRESHOLDS)
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)  # for behaviour tests
         plane_limits = httpx.Limits(max_connections=256)  # of their own: those that hang cannot use up the gateways'
         async with (
@@ -141,7 +148,7 @@ class App:
 
         gateways = GatewayWatch(asker, client, wake, looked)
         outside = Asking(self._secrets, planes, namespace, name, wake)
-        reconciler = Reconciler(self._kube, gateways, outside, namespace, name, SteadyClock())
+        reconciler = Reconciler(self._kube, gateways, outside, namespace, name, SteadyClock(), self._foreign_budgets)
         runner = self._runners[key] = Runner(reconciler, self._telemetry, self._turns, namespace, name, urgent=urgent)
         watching = asyncio.create_task(gateways.run(), name=f"gateways of {namespace}/{name}")
         try:

@@ -26,6 +26,7 @@ from keeptrusts_operator.kube.port import (
     Obj,
 )
 from keeptrusts_operator.loop import views
+from keeptrusts_operator.loop.budgets import ForeignBudgets
 from keeptrusts_operator.loop.source import DryRuns, Renderings, read_desired
 from keeptrusts_operator.render import children
 
@@ -37,6 +38,7 @@ class Memory:
     """What one loop keeps between looks. Nothing here must survive a restart: it only saves calls."""
 
     dry_runs: DryRuns
+    foreign_budgets: ForeignBudgets
     renderings: Renderings = field(default_factory=Renderings)
     last_spec: GatewayDeploymentSpec | None = None
     true_templates: dict[str, str] = field(default_factory=dict)  # revision → hash of its template as rendered
@@ -92,7 +94,7 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
             kube.list(PODS, namespace, ours),
         ),
         asyncio.gather(
-            kube.list(BUDGETS, namespace),
+            _budget_objects(kube, memory, namespace, name, now),
             _slices(kube, namespace, name, state),
             _adopted(kube, namespace, spec),
         ),
@@ -151,6 +153,12 @@ async def _adopted(kube: Kube, namespace: str, spec: GatewayDeploymentSpec) -> S
     selector = deployment["spec"]["selector"]
     pods = await kube.list(PODS, namespace, selector.get("matchLabels") or {})
     return [p for p in pods if views.selects(selector, p["metadata"].get("labels") or {})]
+
+
+async def _budget_objects(kube: Kube, memory: Memory, namespace: str, name: str, now: datetime) -> Sequence[Obj]:
+    """Ours, and those of no gateway."""
+    own = await kube.list(BUDGETS, namespace, {names.LABEL_DEPLOYMENT: name})
+    return [*own, *await memory.foreign_budgets.of(namespace, now)]
 
 
 def _budgets(

@@ -24,6 +24,7 @@ from keeptrusts_operator.gateways.pods import Target
 from keeptrusts_operator.gateways.watch import IDLE_SECONDS, Aim, Heard
 from keeptrusts_operator.kube.port import GATEWAYS, ApiError, Conflict, Kube, NotFound, Obj
 from keeptrusts_operator.loop.act import Actor, Receipt
+from keeptrusts_operator.loop.budgets import ForeignBudgets
 from keeptrusts_operator.loop.clock import SteadyClock
 from keeptrusts_operator.loop.credentials import Credentials
 from keeptrusts_operator.loop.mergepatch import diff
@@ -66,11 +67,18 @@ class Reconciler:
     changed. It keeps nothing that a restart may not lose."""
 
     def __init__(
-        self, kube: Kube, gateways: Gateways, outside: Outside, namespace: str, name: str, clock: SteadyClock
+        self,
+        kube: Kube,
+        gateways: Gateways,
+        outside: Outside,
+        namespace: str,
+        name: str,
+        clock: SteadyClock,
+        foreign_budgets: ForeignBudgets | None = None,
     ) -> None:
         self._kube, self._gateways, self._outside, self._clock = kube, gateways, outside, clock
         self._namespace, self._name = namespace, name
-        self._memory = Memory(DryRuns(kube))
+        self._memory = Memory(DryRuns(kube), foreign_budgets or ForeignBudgets(kube))
         self._vitals = Vitals()
 
     async def once(self) -> Pass:
