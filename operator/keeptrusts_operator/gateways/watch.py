@@ -134,7 +134,7 @@ class GatewayWatch:
                 began = self._monotonic()
                 if self._aim is not None and self._aim.settings.scheme == "http":
                     await self._look(self._aim)
-                due = self._due(began, self._aim.period if self._aim else IDLE_SECONDS)
+                due = next_look(began, self._aim.period if self._aim else IDLE_SECONDS, self._phase)
                 try:
                     await asyncio.wait_for(self._changed.wait(), max(0.05, due - self._monotonic()))
                 except TimeoutError:
@@ -142,12 +142,6 @@ class GatewayWatch:
         finally:
             for task in self._asking.values():
                 task.cancel()
-
-    def _due(self, began: float, period: float) -> float:
-        """When to look next. Slow looks are at moments of one's own: hundreds of gateways that a new leader finds at once
-        would be asked at once for ever."""
-        due = began + period
-        return due - (due - self._phase * period) % period if period >= SLOW_SECONDS else due
 
     async def _look(self, aim: Aim) -> None:
         """Ask every pod that is not being asked still, and take what has been answered by now."""
@@ -234,6 +228,13 @@ class GatewayWatch:
     async def _get(self, url: str, credential: Credential | None = None) -> Answer | None:
         """One bounded request; None for anything that is not an answer."""
         return await self._asker.get(url, headers_of(credential))
+
+
+def next_look(began: float, period: float, phase: float) -> float:
+    """When to look next, at the latest a period after the last look began. Slow looks are at moments of one's own
+    (`phase`: 0 … 1): hundreds of gateways that a new leader finds at once would be asked at once for ever."""
+    due = began + period
+    return due - (due - phase * period) % period if period >= SLOW_SECONDS else due
 
 
 def _patience(period: float) -> float:
