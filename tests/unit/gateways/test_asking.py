@@ -23,9 +23,15 @@ async def server() -> AsyncIterator[str]:
         request.transport.close()
         return response
 
+    async def small(request: web.Request) -> web.Response:
+        return web.Response(text=request.headers.get("Authorization", "no token"))
+
+    async def big(_: web.Request) -> web.Response:
+        return web.Response(text="x" * (MAX_BODY + 1))
+
     app = web.Application()
-    app.router.add_get("/small", lambda request: _text(request.headers.get("Authorization", "no token")))
-    app.router.add_get("/big", lambda request: _text("x" * (MAX_BODY + 1)))
+    app.router.add_get("/small", small)
+    app.router.add_get("/big", big)
     app.router.add_get("/moved", moved)
     app.router.add_get("/half", stalls)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -33,10 +39,6 @@ async def server() -> AsyncIterator[str]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
-
-
-async def _text(text: str) -> web.Response:
-    return web.Response(text=text)
 
 
 async def test_an_answer_is_told_with_its_status_and_the_token_was_sent(server: str) -> None:
