@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "core": ({"core", "api"}, set()),
     "render": ({"render", "core", "api", "policy"}, set()),
     "kube": ({"kube", "api"}, {"kubernetes", "aiohttp"}),
-    "gateways": ({"gateways", "core", "api"}, {"httpx", "prometheus_client"}),
+    "gateways": ({"gateways", "core", "api"}, {"aiohttp", "httpx", "prometheus_client"}),
     "loop": (
         {"loop", "core", "api", "policy", "render", "kube", "gateways"},
         {"kopf", "httpx", "aiohttp", "prometheus_client", "kubernetes"},

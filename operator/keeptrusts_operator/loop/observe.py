@@ -30,6 +30,7 @@ from keeptrusts_operator.kube.port import (
     Obj,
 )
 from keeptrusts_operator.loop import views
+from keeptrusts_operator.loop.budgets import ForeignBudgets
 from keeptrusts_operator.loop.governance import Governance
 from keeptrusts_operator.loop.parachute import Parachutes
 from keeptrusts_operator.loop.source import DryRuns, Renderings, read_desired
@@ -40,13 +41,26 @@ logger = logging.getLogger(__name__)
 LABEL_SERVICE = "kubernetes.io/service-name"  # on EndpointSlices
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all loops look at together."""
+
+    governance: Governance
+    foreign_budgets: ForeignBudgets
+
+    @classmethod
+    def over(cls, kube: Kube) -> Shared:
+        """By way of one API."""
+        return cls(Governance(kube), ForeignBudgets(kube))
+
+
 @dataclass
 class Memory:
     """What one loop keeps between looks. Nothing here must survive a restart: it only saves calls."""
 
     dry_runs: DryRuns
     parachutes: Parachutes
-    governance: Governance
+    shared: Shared
     renderings: Renderings = field(default_factory=Renderings)
     last_spec: GatewayDeploymentSpec | None = None
     true_templates: dict[str, str] = field(default_factory=dict)  # revision → hash of its template as rendered
@@ -102,7 +116,7 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
             kube.list(PODS, namespace, ours),
         ),
         asyncio.gather(
-            kube.list(BUDGETS, namespace),
+            _budget_objects(kube, memory, namespace, name, now),
             _slices(kube, namespace, name, state),
             _adopted(kube, namespace, spec),
         ),
@@ -135,7 +149,7 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
         requests=requests,
         notes=views.notes_of(gateway),
         parachute=parachute,
-        attribution=await memory.governance.attribution(),
+        attribution=await memory.shared.governance.attribution(),
         spent=await _spent(kube, namespace, name, state, requests),
         tests=heard.tests,
         judgement=heard.judgement,
@@ -190,6 +204,12 @@ async def _adopted(kube: Kube, namespace: str, spec: GatewayDeploymentSpec) -> S
     selector = deployment["spec"]["selector"]
     pods = await kube.list(PODS, namespace, selector.get("matchLabels") or {})
     return [p for p in pods if views.selects(selector, p["metadata"].get("labels") or {})]
+
+
+async def _budget_objects(kube: Kube, memory: Memory, namespace: str, name: str, now: datetime) -> Sequence[Obj]:
+    """Ours, and those of no gateway."""
+    own = await kube.list(BUDGETS, namespace, {names.LABEL_DEPLOYMENT: name})
+    return [*own, *await memory.shared.foreign_budgets.of(namespace, now)]
 
 
 def _budgets(

@@ -28,9 +28,8 @@ from keeptrusts_operator.kube.port import GATEWAYS, ApiError, Conflict, Kube, No
 from keeptrusts_operator.loop.act import Actor, Receipt
 from keeptrusts_operator.loop.clock import SteadyClock
 from keeptrusts_operator.loop.credentials import Credentials
-from keeptrusts_operator.loop.governance import Governance
 from keeptrusts_operator.loop.mergepatch import diff
-from keeptrusts_operator.loop.observe import Memory, Observation, SpecUnusable, observe
+from keeptrusts_operator.loop.observe import Memory, Observation, Shared, SpecUnusable, observe
 from keeptrusts_operator.loop.outside import Outside
 from keeptrusts_operator.loop.parachute import Parachutes
 from keeptrusts_operator.loop.source import RECHECK_SECONDS, DryRuns
@@ -74,7 +73,7 @@ class Reconciler:
         kube: Kube,
         gateways: Gateways,
         outside: Outside,
-        governance: Governance,
+        shared: Shared,
         namespace: str,
         name: str,
         clock: SteadyClock,
@@ -82,7 +81,7 @@ class Reconciler:
         self._kube, self._gateways, self._outside, self._clock = kube, gateways, outside, clock
         self._namespace, self._name = namespace, name
         dry_runs = DryRuns(kube)
-        self._memory = Memory(dry_runs, Parachutes(dry_runs), governance)
+        self._memory = Memory(dry_runs, Parachutes(dry_runs), shared)
         self._vitals = Vitals()
 
     async def once(self) -> Pass:
@@ -237,7 +236,7 @@ def _period(world: World, state: State) -> float:
     assert rollout is not None
     if rollout.stage in (Stage.CANARY, Stage.SCALE_UP):
         return FAST if len(world.revision(rollout.revision).pods) <= FEW_PODS else 2 * FAST
-    return 4 * FAST if rollout.drained_at else 2 * FAST
+    return 2 * FAST if rollout.stage in EXPOSED and not rollout.drained_at else 4 * FAST
 
 
 def _waits(state: State) -> bool:
