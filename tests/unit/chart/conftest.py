@@ -1,0 +1,32 @@
+"""helm and promtool for these tests; each test that needs one that is not built is skipped, and says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tools import build
+from tests.unit.chart.render import Helm
+
+
+def tool(name: str) -> str:
+    """The path of a tool, or a skip."""
+    path = build.found(name)
+    if path is None:
+        pytest.skip(f"{name} IS NOT BUILT: run `.venv/bin/python -m tests.tools` once")
+    return str(path)
+
+
+@pytest.fixture(scope="session", params=["helm3", "helm4"])
+def helm(request: pytest.FixtureRequest) -> Helm:
+    return Helm(tool(request.param))
+
+
+@pytest.fixture(scope="session")
+def helm4() -> Helm:
+    """Where helm 3 would ask a cluster, even for a dry run."""
+    return Helm(tool("helm4"))
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    return tool("promtool")
