@@ -34,7 +34,21 @@ AGREED = {
 }
 NOT_METRICS = re.compile(r'"(?:[^"\\]|\\.)*"|\b(?:by|on|without|ignoring|group_left|group_right)\s*\([^)]*\)|\{[^}]*\}')
 NAME = re.compile(r"(?<![\w:.$])([a-zA-Z_:][\w:]*)(?!\s*\(|[\w:])")
-WORDS = {"and", "or", "unless", "offset", "by", "on", "bool", "without", "ignoring", "inf", "nan"}
+WORDS = {
+    "group_left",
+    "group_right",
+    "and",
+    "or",
+    "unless",
+    "offset",
+    "by",
+    "on",
+    "bool",
+    "without",
+    "ignoring",
+    "inf",
+    "nan",
+}
 
 
 def existing() -> set[str]:
