@@ -10,7 +10,7 @@ from tests.tools import build
 
 def main() -> int:
     try:
-        print(build.build_all())
+        print("\n".join(map(str, build.build_all())))
     except Missing as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -1,9 +1,8 @@
-"""helm (3 and 4) and promtool: from Go modules with locked sums, built once into the user cache."""
+"""helm (3 and 4), promtool and kstatus: from Go modules with locked sums, built once into the user cache."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from tests.cluster import build as go_build
@@ -39,43 +38,38 @@ TOOLS = (
         240,
         tags="remove_all_sd",
     ),
+    Part(str(MODULES / "kstatus"), {"kstatus": "."}, 20),
 )
 
 
-def folder() -> Path:
-    """Where the tools are, or will be."""
-    return go_build.cache_folder() / "tools" / _key()
-
-
 def found(tool: str) -> Path | None:
-    """The path of a built tool (helm3, helm4, promtool); None while it is not built. `KEEPTRUSTS_TOOLS` names a folder
-    to look in first."""
-    folders = [Path(given)] if (given := os.environ.get("KEEPTRUSTS_TOOLS")) else []
-    for each in [*folders, folder()]:
-        if (path := each / tool).exists():
-            return path
-    return None
+    """The path of a built tool (helm3, helm4, promtool, kstatus); None while it is not built."""
+    path = next(_folder(part) / tool for part in TOOLS if tool in part.packages)
+    return path if path.exists() else None
 
 
-def build_all() -> Path:
-    """Build what is not there yet, with progress; gives the folder. Raises Missing when it cannot be built."""
-    target = folder()
-    target.mkdir(parents=True, exist_ok=True)
-    with go_build._locked(target / ".lock"):
-        missing = [t for t in TOOLS if not all((target / name).exists() for name in t.packages)]
+def build_all() -> list[Path]:
+    """Build what is not there yet, with progress; gives all paths. Raises Missing when one cannot be built."""
+    folders = go_build.cache_folder() / "tools"
+    folders.mkdir(parents=True, exist_ok=True)
+    with go_build._locked(folders / ".lock"):
+        missing = [part for part in TOOLS if not all((_folder(part) / name).exists() for name in part.packages)]
         if missing:
             minutes = sum(t.seconds for t in missing) // 60 + 1
             go = go_build._go()
-            print(f"building helm and promtool with {go}: about {minutes} min on two cores, once", flush=True)
+            print(f"building helm, promtool and kstatus with {go}: about {minutes} min on two cores, once", flush=True)
         for number, tool in enumerate(missing, 1):
+            target = _folder(tool)
+            target.mkdir(parents=True, exist_ok=True)
             for name, package in tool.packages.items():
                 go_build._build(go, tool, name, package, target, f"[{number}/{len(missing)}]")
-    return target
+    return [_folder(part) / name for part in TOOLS for name in part.packages]
 
 
-def _key() -> str:
-    """Changes with anything that the tools are made of."""
-    digest = hashlib.sha256(repr([(t.packages, t.ldflags, t.tags) for t in TOOLS]).encode())
-    for path in sorted(MODULES.rglob("go.*")):
-        digest.update(path.parent.name.encode() + path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+def _folder(part: Part) -> Path:
+    """Its name changes with anything that the tool is made of."""
+    module = Path(part.module)
+    digest = hashlib.sha256(repr((part.packages, part.ldflags, part.tags)).encode())
+    for path in sorted([*module.glob("go.*"), *module.glob("*.go")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return go_build.cache_folder() / "tools" / f"{module.name}-{digest.hexdigest()[:16]}"
