@@ -42,11 +42,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 
-{{/* Pod Security "restricted". */}}
+{{/* Pod Security "restricted". No user: the image has one, and some platforms give each namespace its own. */}}
 {{- define "keeptrusts-operator.podSecurityContext" -}}
 runAsNonRoot: true
-runAsUser: 65534
-runAsGroup: 65534
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 

@@ -19,6 +19,7 @@ EVERYTHING = (
 )
 
 Obj = dict[str, Any]
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the CRDs are long
 
 
 class Helm:
@@ -36,7 +37,7 @@ class Helm:
         """Every object of the release, hooks as well, with values set as by `--set`."""
         done = self.run("template", RELEASE[0], str(CHART), "--namespace", RELEASE[1], *_flags(sets))
         assert done.returncode == 0, done.stderr
-        return [o for o in yaml.safe_load_all(done.stdout) if o]
+        return [o for o in yaml.load_all(done.stdout, Loader=LOADER) if o]
 
     def refusal(self, *sets: str) -> str:
         """What helm says about values that it refuses; empty when it takes them."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.unit.chart.kubernetes_types import misfits, model_of
 from tests.unit.chart.render import CHART, EVERYTHING, NAME, ROOT, Helm, Obj, find, kinds, pod_specs
 
 LEASE_ROLE = f"{NAME}-lease"
@@ -48,6 +49,31 @@ def test_default_objects(helm: Helm) -> None:
     cluster_wide = {"ClusterRole", "ClusterRoleBinding"}
     assert {o["kind"] for o in objects if "namespace" not in o["metadata"]} == cluster_wide
     assert all(o["metadata"]["namespace"] == "system" for o in objects if o["kind"] not in cluster_wide)
+
+
+def test_objects_have_only_fields_that_kubernetes_has(helm: Helm) -> None:
+    objects = helm.template(EVERYTHING, "watch.namespaces={a}", "serviceAccount.annotations.a=b", "podLabels.c=d")
+    objects += helm.template(
+        "image.pullSecrets[0].name=x", "extraEnv[0].name=A", "extraEnv[0].value=B", "podAnnotations.a=b"
+    )
+    ours = [
+        o for o in objects if o["apiVersion"].split("/")[0] not in ("monitoring.coreos.com", "apiextensions.k8s.io")
+    ]
+    assert len(ours) > 20
+    assert not [text for o in ours for text in misfits(o, model_of(o), o["kind"])]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"spec": {"podSelecter": {}}}, "NetworkPolicy.spec.podSelecter: V1NetworkPolicySpec has no such field"),
+        ({"spec": {"policyTypes": "Ingress"}}, "NetworkPolicy.spec.policyTypes: not a list"),
+        ({"metadata": {"name": 1}}, "NetworkPolicy.metadata.name: 1 is not str"),
+    ],
+)
+def test_wrong_fields_are_found(change: Obj, said: str) -> None:
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", **change}
+    assert list(misfits(policy, model_of(policy), "NetworkPolicy")) == [said]
 
 
 def test_crds_are_those_of_the_project(helm: Helm) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import runpy
 import subprocess
@@ -42,6 +43,12 @@ Plain.yaml_implicit_resolvers = {
 }
 
 
+@functools.cache
+def schema(plural: str) -> dict[str, Any]:
+    found: dict[str, Any] = crd.version(plural)["schema"]["openAPIV3Schema"]
+    return found
+
+
 def health_cases() -> list[Any]:
     return [
         pytest.param(file.parent, case, id=f"{file.parent.name}-{Path(case['inputPath']).stem}")
@@ -73,7 +80,7 @@ def test_every_kind_has_health_and_every_state_a_case() -> None:
 def test_inputs_are_objects_of_our_api(path: Path) -> None:
     obj = load(path)
     kind = next(k for k in KINDS if k.kind == obj["kind"])
-    jsonschema.validate(obj, crd.version(kind.plural)["schema"]["openAPIV3Schema"])
+    jsonschema.validate(obj, schema(kind.plural))
 
 
 @pytest.mark.parametrize(("mode", "end"), [("", "Healthy"), ("unhealthy-after:2s", "Degraded")])
@@ -162,7 +169,7 @@ def test_examples_are_whole(path: Path) -> None:
         assert obj["apiVersion"]
         kind = next((k for k in KINDS if k.kind == obj["kind"]), None)
         if kind:
-            jsonschema.validate(obj, crd.version(kind.plural)["schema"]["openAPIV3Schema"])
+            jsonschema.validate(obj, schema(kind.plural))
         if obj["kind"] == "Kustomization" and obj["apiVersion"].startswith("kustomize.config"):
             missing = [r for r in obj["resources"] if not (path.parent / r).exists()]
             assert not missing
