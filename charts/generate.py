@@ -2,7 +2,7 @@
 
 * the CRDs, from `crds/`: as templates, so that an upgrade upgrades them, and kept when the release is deleted;
 * what the operator may do, from `charts/plain/rbac.yaml`: the test cluster runs with exactly these rules;
-* the admission policies and break-glass roles, from `charts/plain/admission.yaml`, when there is one.
+* the admission policies and break-glass roles, from `charts/plain/admission*.yaml`, when there are any.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ KEEP = """\
     {{- toYaml . | nindent 4 }}
     {{- end }}
 """
+SUBJECT = re.compile(r"(kind: ServiceAccount\n\s+name: )keeptrusts-operator(\n\s+namespace: )keeptrusts-system\b")
+OWN_NAME = re.compile(r"(\bname: )keeptrusts-operator(-[a-z-]+)?$", re.MULTILINE)
 RULES = re.compile(r"^kind: ClusterRole\nmetadata:\n  name: keeptrusts-operator\n(rules:\n.*?)^---$", re.M | re.S)
 
 
@@ -34,7 +36,7 @@ def crd(text: str, source: str) -> str:
     head, mark, tail = escaped.partition("\nmetadata:\n")
     if not mark or "\n  annotations:" in tail.partition("\nspec:")[0]:
         raise ValueError(f"{source}: `metadata:` without annotations was expected")
-    return _when("crds.install", f"{head}{mark}{KEEP}{tail}", source)
+    return _when(".Values.crds.install", f"{head}{mark}{KEEP}{tail}", source)
 
 
 def rules(text: str) -> str:
@@ -47,12 +49,21 @@ def rules(text: str) -> str:
 
 
 def admission(text: str) -> str:
-    """Admission policies and break-glass roles, naming the release's namespace and service account."""
-    text = _escaped(text)
-    account = 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "keeptrusts-operator.serviceAccountName" . }}'
-    text = text.replace("system:serviceaccount:keeptrusts-system:keeptrusts-operator", account)
-    text = text.replace("keeptrusts-system", "{{ .Release.Namespace }}")
-    return _when("admission.enabled", text, "charts/plain/admission.yaml")
+    """Admission policies and break-glass roles, naming the release's namespace, service account and objects."""
+    return _when(".Values.admission.enabled", _named(text), "charts/plain/admission.yaml")
+
+
+def stamps(text: str) -> str:
+    """The policy that stamps requests, where the API server can (1.36)."""
+    condition = 'eq (include "keeptrusts-operator.stamps" .) "true"'
+    return _when(condition, _named(text), "charts/plain/admission-stamps.yaml")
+
+
+def _named(text: str) -> str:
+    account = '{{ include "keeptrusts-operator.serviceAccountName" . }}'
+    text = _escaped(text).replace(":keeptrusts-system:keeptrusts-operator", f":{{{{ .Release.Namespace }}}}:{account}")
+    text = SUBJECT.sub(rf"\g<1>{account}\g<2>{{{{ .Release.Namespace }}}}", text)
+    return OWN_NAME.sub(r'\g<1>{{ include "keeptrusts-operator.fullname" . }}\g<2>', text)
 
 
 def pages() -> Iterator[tuple[Path, str]]:
@@ -60,12 +71,13 @@ def pages() -> Iterator[tuple[Path, str]]:
     for path in sorted((ROOT / "crds").glob("*.yaml")):
         yield TEMPLATES / f"crd-{path.name}", crd(path.read_text(), f"crds/{path.name}")
     yield TEMPLATES / "_rules.tpl", rules((PLAIN / "rbac.yaml").read_text())
-    if (PLAIN / "admission.yaml").exists():
-        yield TEMPLATES / "admission.yaml", admission((PLAIN / "admission.yaml").read_text())
+    for name, page in (("admission.yaml", admission), ("admission-stamps.yaml", stamps)):
+        if (PLAIN / name).exists():
+            yield TEMPLATES / name, page((PLAIN / name).read_text())
 
 
-def _when(value: str, text: str, source: str) -> str:
-    return f"{NOTE.format(source=source)}\n{{{{- if .Values.{value} }}}}\n{text.rstrip()}\n{{{{- end }}}}\n"
+def _when(condition: str, text: str, source: str) -> str:
+    return f"{NOTE.format(source=source)}\n{{{{- if {condition} }}}}\n{text.rstrip()}\n{{{{- end }}}}\n"
 
 
 def _escaped(text: str) -> str:

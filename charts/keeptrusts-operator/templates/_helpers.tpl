@@ -56,6 +56,13 @@ capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
+{{/* Whether the API server stamps requests: it can from Kubernetes 1.36 on. */}}
+{{- define "keeptrusts-operator.stamps" -}}
+{{- $can := semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version -}}
+{{- $asked := .Values.admission.stamps -}}
+{{- and .Values.admission.enabled (or (eq $asked "On") (and (eq $asked "Auto") $can)) -}}
+{{- end }}
+
 {{/* Who the pod is, and in which namespace its Lease lives. */}}
 {{- define "keeptrusts-operator.env" -}}
 - name: POD_NAME

@@ -30,3 +30,14 @@ def helm4() -> Helm:
 @pytest.fixture(scope="session")
 def promtool() -> str:
     return tool("promtool")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it once, where everybody looks; a skip alone is a dot among dots."""
+    missing = {
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple) and "/chart/" in report.nodeid
+    }
+    for reason in sorted(missing):
+        terminalreporter.write_line(f"tests/unit/chart: NOT TESTED: {reason}", red=True)

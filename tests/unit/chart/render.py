@@ -33,9 +33,9 @@ class Helm:
         environment = {"KUBECONFIG": "/nonexistent", "HOME": "/nonexistent", "PATH": "/usr/bin:/bin"}
         return subprocess.run([self._path, *arguments], capture_output=True, text=True, env=environment, check=False)
 
-    def template(self, *sets: str) -> list[Obj]:
+    def template(self, *sets: str, namespace: str = RELEASE[1]) -> list[Obj]:
         """Every object of the release, hooks as well, with values set as by `--set`."""
-        done = self.run("template", RELEASE[0], str(CHART), "--namespace", RELEASE[1], *_flags(sets))
+        done = self.run("template", RELEASE[0], str(CHART), "--namespace", namespace, *_flags(sets))
         assert done.returncode == 0, done.stderr
         return [o for o in yaml.load_all(done.stdout, Loader=LOADER) if o]
 

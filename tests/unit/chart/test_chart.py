@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,6 +122,29 @@ def test_namespaced_mode_has_no_cluster_wide_right(helm: Helm) -> None:
     for kind in ("Deployment", "Job"):
         arguments = pod_specs(objects)[kind]["spec"]["containers"][0]["args"]
         assert [a for a in arguments if a.startswith("--namespace")] == ["--namespace=a", "--namespace=b"]
+
+
+ADMISSION = sorted((ROOT / "charts" / "plain").glob("admission*.yaml"))
+
+
+@pytest.mark.parametrize("path", ADMISSION, ids=lambda p: p.stem)
+def test_admission_is_what_the_test_cluster_proves(helm: Helm, path: Path) -> None:
+    wanted = [o for o in yaml.safe_load_all(path.read_text()) if o]
+    names = kinds(wanted)
+    done = helm.template("fullnameOverride=keeptrusts-operator", "admission.stamps=On", namespace="keeptrusts-system")
+    found = {(o["kind"], o["metadata"]["name"]): o for o in done}
+    assert [found[key] for key in sorted(names)] == sorted(wanted, key=lambda o: (o["kind"], o["metadata"]["name"]))
+    assert not names & kinds(helm.template("admission.enabled=false"))
+
+
+def test_generated_admission_names_the_release() -> None:
+    plain = "subjects:\n- kind: ServiceAccount\n  name: keeptrusts-operator\n  namespace: keeptrusts-system\n"
+    text = runpy.run_path(str(ROOT / "charts" / "generate.py"))["admission"](f"{plain}name: keeptrusts-operator-x\n")
+    assert (
+        'name: {{ include "keeptrusts-operator.serviceAccountName" . }}\n  namespace: {{ .Release.Namespace }}' in text
+    )
+    assert 'name: {{ include "keeptrusts-operator.fullname" . }}-x' in text
+    assert "keeptrusts-system" not in text
 
 
 def test_secrets_are_opened_by_namespace_and_by_name(helm: Helm) -> None:
