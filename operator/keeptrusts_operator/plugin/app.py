@@ -1,0 +1,79 @@
+"""`kubectl keeptrusts`: its commands put together, and every failure as a sentence with an exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+
+from keeptrusts_operator.plugin import asking, checking, reading
+from keeptrusts_operator.plugin.ask import Clock
+from keeptrusts_operator.plugin.cluster import connect
+from keeptrusts_operator.plugin.completion import completions
+from keeptrusts_operator.plugin.failure import Exit, Failure
+from keeptrusts_operator.plugin.options import Session
+
+PROGRAM = "kubectl keeptrusts"
+EXIT_CODES = "Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 no answer in time, 5 (test) unknown."
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="keeptrusts-operator")
+def cli() -> None:
+    """Gateways under the Keeptrusts operator: what goes on, and what to do about it."""
+
+
+for command in (
+    *(reading.status, reading.explain_, reading.history, reading.diff),
+    *(asking.rollback, asking.promote, asking.pause, asking.resume, asking.retry, asking.restart, asking.bypass),
+    *(checking.lint, checking.test),
+):
+    cli.add_command(command)
+
+
+def session() -> Session:
+    """The session of a real terminal."""
+    logging.getLogger().addHandler(logging.NullHandler())  # the client logs what it then raises as well
+    clock = Clock(lambda: datetime.now(UTC), time.monotonic, time.sleep)
+    return Session(connect, clock, Console(highlight=False), Console(stderr=True, highlight=False), _nonce)
+
+
+def run(arguments: Sequence[str], session: Session) -> int:
+    """One command; gives its exit code. Raises nothing but what is a bug."""
+    try:
+        code = cli.main(args=list(arguments), prog_name=PROGRAM, obj=session, standalone_mode=False)
+        return code if isinstance(code, int) else Exit.OK
+    except Failure as failure:
+        session.hint(failure.message, "bold red")
+        if failure.next_step:
+            session.hint(failure.next_step, "")
+        return failure.code
+    except click.ClickException as error:  # usage: click's own words
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:  # `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+
+
+def main() -> None:
+    """Entry point of `kubectl-keeptrusts`."""
+    sys.exit(run(sys.argv[1:], session()))
+
+
+def complete() -> None:
+    """Entry point of `kubectl_complete-keeptrusts`, which kubectl calls when somebody presses the tab key."""
+    print("\n".join(completions(cli, session(), sys.argv[1:])))
+
+
+def _nonce() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
