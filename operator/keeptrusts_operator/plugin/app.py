@@ -21,6 +21,7 @@ from keeptrusts_operator.plugin.failure import Exit, Failure
 from keeptrusts_operator.plugin.options import Session
 
 PROGRAM = "kubectl keeptrusts"
+PIPE_WIDTH = 240  # columns where nothing is drawn: lines are for grep
 EXIT_CODES = "Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 no answer in time, 5 (test) unknown."
 
 
@@ -42,7 +43,8 @@ def session() -> Session:
     """The session of a real terminal."""
     logging.getLogger().addHandler(logging.NullHandler())  # the client logs what it then raises as well
     clock = Clock(lambda: datetime.now(UTC), time.monotonic, time.sleep)
-    return Session(connect, clock, Console(highlight=False), Console(stderr=True, highlight=False), _nonce)
+    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else PIPE_WIDTH
+    return Session(connect, clock, Console(highlight=False, width=width), Console(stderr=True, highlight=False), _nonce)
 
 
 def run(arguments: Sequence[str], session: Session) -> int:

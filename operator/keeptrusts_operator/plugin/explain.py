@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from keeptrusts_operator.plugin.suspects import RAISED, Likelihood, Suspect, suspects
-from keeptrusts_operator.plugin.view import Cell, Page, Section, Tone, phase, quiet, row, state, strong
+from keeptrusts_operator.plugin.view import Page, Row, Section, phase, quiet, row, state, strong
 from keeptrusts_operator.plugin.words import condition, status_of, until
 
 MEANINGS: Mapping[str, str] = {
@@ -96,10 +96,9 @@ def advice(gateway: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
 def page(explanation: Explanation) -> Page:
     """As a terminal shows it."""
     rows = tuple(row(strong(s.cause), state(s.likelihood.value), s.because) for s in explanation.suspects)
-    steps = []
+    steps: list[Row] = []
     for step in explanation.steps:
-        chain = (Cell(f"  {step.command}", Tone.STRONG),) if step.command else ()
-        steps.append(row(Cell(step.text, chain=chain)))
+        steps += [row(step.text), *([row(strong(f"  {step.command}"))] if step.command else [])]
     headline = row(strong(explanation.name), quiet(explanation.namespace), phase(explanation.phase))
     first, *others = explanation.why
     sections = (

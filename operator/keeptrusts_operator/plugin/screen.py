@@ -22,7 +22,7 @@ STYLES: Mapping[Tone, str] = {
     Tone.BAD: "bold red",
     Tone.NEWS: "cyan",
 }
-BAR = 24  # characters
+BAR = 20  # characters
 TITLE = 10
 
 
@@ -40,7 +40,7 @@ def draw(page: Page) -> RenderableType:
 
 def table(section: Section) -> RenderableType:
     """A section with a header, as kubectl prints tables."""
-    out = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold dim")
+    out = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold dim")
     for index, title in enumerate(section.header):
         last = index == len(section.header) - 1
         out.add_column(title, no_wrap=not last, overflow="fold")

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from keeptrusts_operator.plugin.view import Cell, Page, Row, Section, Tone, phase, quiet, row, state, strong
-from keeptrusts_operator.plugin.words import ago, brief, condition, fraction, pack, status_of, time, until
+from keeptrusts_operator.plugin.words import ago, brief, condition, fraction, number, pack, status_of, time, until
 
 STAGES = ("Preparing", "Testing", "Canary", "ScaleUp", "Soaking", "Promoted")
 GOOD_STATUS = {"Stalled": "False", "Reconciling": "False", "PassthroughActive": "False", "BreakerTripped": "False"}
-FLEET = ("NAME", "PHASE", "ACTIVE", "CANDIDATE", "SHARE", "BLOCKED", "LIMIT", "BYPASS", "PODS", "SINCE")
+FLEET = ("NAMESPACE", "NAME", "PHASE", "ACTIVE", "CANDIDATE", "SHARE", "BLOCKED", "LIMIT", "BYPASS", "PODS", "SINCE")
+IN_ROLLOUTS = {"CANDIDATE", "SHARE", "BLOCKED", "LIMIT"}
 URGENCY = ("Passthrough", "RollingBack", "Held", "RolledBack", "Rejected", "Rearming", "Canary", "Soaking", "Testing")
 
 Status = Mapping[str, Any]
@@ -36,10 +37,16 @@ def story(gateway: Mapping[str, Any], now: datetime, advice: Sequence[str] = ())
 
 
 def fleet(gateways: Iterable[Mapping[str, Any]], now: datetime, *, namespaces: bool) -> Section:
-    """One row per gateway, the most urgent first; with a first column of namespaces, if there may be several."""
-    rows = sorted(gateways, key=lambda g: (_urgency(g), g["metadata"]["namespace"], g["metadata"]["name"]))
-    header = ("NAMESPACE", *FLEET) if namespaces else FLEET
-    return Section("", tuple(_in_fleet(g, now, namespaces) for g in rows), header)
+    """One row per gateway, the most urgent first, in columns that say something; namespaces where there may be several."""
+    found = sorted(gateways, key=lambda g: (_urgency(g), g["metadata"]["namespace"], g["metadata"]["name"]))
+    rows = [(quiet(g["metadata"]["namespace"]), *_in_fleet(g, now)) for g in found]
+    hidden = set() if namespaces else {"NAMESPACE"}
+    shown = [
+        index
+        for index, title in enumerate(FLEET)
+        if title not in hidden and (title not in IN_ROLLOUTS or any(r[index].text for r in rows))
+    ]
+    return Section("", tuple(tuple(r[i] for i in shown) for r in rows), tuple(FLEET[i] for i in shown))
 
 
 def line(gateway: Mapping[str, Any]) -> str:
@@ -67,13 +74,13 @@ def _urgency(gateway: Mapping[str, Any]) -> int:
     return URGENCY.index(name) if name in URGENCY else len(URGENCY) + (name == "Stable")
 
 
-def _in_fleet(gateway: Mapping[str, Any], now: datetime, namespaces: bool) -> Row:
+def _in_fleet(gateway: Mapping[str, Any], now: datetime) -> Row:
     status, metadata = status_of(gateway), gateway["metadata"]
     breaker, step = status.get("breaker") or {}, (status.get("rollout") or {}).get("step") or {}
     blocked = str((breaker.get("canary") or {}).get("blockRate", ""))
     ready, wanted = status.get("readyReplicas", 0), gateway.get("spec", {}).get("replicas", 1)
     bypass = _is_bypassed(status)
-    cells = row(
+    return row(
         strong(metadata["name"]),
         phase(status.get("phase", "")),
         status.get("activeRevision", ""),
@@ -85,7 +92,6 @@ def _in_fleet(gateway: Mapping[str, Any], now: datetime, namespaces: bool) -> Ro
         Cell(f"{ready}/{wanted}", Tone.PLAIN if ready >= wanted else Tone.WARNING if ready else Tone.BAD),
         quiet(_since(status, now)),
     )
-    return (quiet(metadata["namespace"]), *cells) if namespaces else cells
 
 
 def _since(status: Status, now: datetime) -> str:
@@ -121,7 +127,7 @@ def _traffic(status: Status) -> Iterable[Row]:
                 fraction(part.get("share")),
             ),
             str(part.get("share", "")),
-            Cell(f"{ready} of {pods} pods ready", tone),
+            Cell(f"{ready}/{pods} pods ready", tone),
         )
 
 
@@ -189,7 +195,7 @@ def _breaker(status: Status, now: datetime) -> Iterable[Row]:
             if breaker.get("burst") not in (None, "1", "1.0")
             else ""
         )
-        yield row("evidence", f"{breaker['evidence']}:1 against the candidate{bursts}")
+        yield row("evidence", f"{number(breaker['evidence'])}:1 against the candidate{bursts}")
 
 
 def _bypass(status: Status, now: datetime) -> Iterable[Row]:
@@ -256,6 +262,8 @@ def _conditions(status: Status) -> Iterable[Row]:
         name, value = str(found.get("type", "")), found.get("status")
         if value == GOOD_STATUS.get(name, "True") or found.get("message") == status.get("message"):
             continue
+        if found.get("reason") == "DesiredIsNotActive" and status.get("rollout"):
+            continue  # of course not: it is on its way
         tone = Tone.QUIET if value == "Unknown" or name in ("Reconciling", "InSync") else Tone.BAD
         yield row(Cell(f"{name}={value}", tone), f"{found.get('reason', '')}: {found.get('message', '')}")
 

@@ -196,6 +196,10 @@ def _stale_config(facts: Facts) -> Suspect:
         )
     if facts.raised("IngestionLag"):
         return Suspect("StaleConfig", Likelihood.POSSIBLE, f"{facts.says('IngestionLag')}: what dashboards show is old")
+    if status.get("rollout"):
+        return Suspect("StaleConfig", Likelihood.UNLIKELY, "what is wanted is on its way")
+    if facts.trouble:
+        return Suspect("StaleConfig", Likelihood.UNLIKELY, f"what is wanted was tried and left: {facts.trouble}")
     if in_sync.get("status") == "True":
         return Suspect("StaleConfig", Likelihood.UNLIKELY, "what is wanted is what serves, and no pod says otherwise")
     why = str(in_sync.get("message") or "it is not known whether what is wanted serves")

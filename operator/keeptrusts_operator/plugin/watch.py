@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 import yaml
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.segment import Segment, Segments
 from rich.text import Text
 
 from keeptrusts_operator.kube.port import Obj
@@ -104,7 +105,7 @@ def _redraw(session: Session, source: Source, interval: float) -> None:
                 parts = [_head(session, interval, trouble), last]
                 if not first and len(changes.log) > len(found):
                     parts += [Text(), _log(changes)]
-                live.update(Group(*parts), refresh=True)
+                live.update(_fitting(session.out, Group(*parts)), refresh=True)
         except KeyboardInterrupt:
             live.stop()
             session.out.print(last)  # the last look stays where the user can scroll to it
@@ -129,6 +130,17 @@ def _head(session: Session, interval: float, trouble: str) -> Text:
     now = session.clock.now()
     head = Text(f"{now:%H:%M:%S}Z  every {interval:g}s, Ctrl-C ends", style="dim")
     return head + words(f"  {trouble}", "bold yellow") if trouble else head
+
+
+def _fitting(console: Console, shown: RenderableType) -> RenderableType:
+    """As much as the terminal is high: without empty lines if need be, and saying what is left out."""
+    lines = console.render_lines(shown, pad=False)
+    if len(lines) > console.height:
+        lines = [line for line in lines if any(part.text.strip() for part in line)]
+    if (left := len(lines) - console.height) > 0:
+        more = Text(f"… {left + 1} lines more: make the terminal taller", style="dim")
+        lines = [*lines[: console.height - 1], list(console.render(more))]
+    return Segments([part for line in lines for part in (*line, Segment.line())][:-1])
 
 
 def _log(changes: Changes) -> Text:

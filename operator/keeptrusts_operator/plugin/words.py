@@ -52,6 +52,14 @@ def fraction(text: Any) -> float | None:
         return None
 
 
+def number(text: Any) -> str:
+    """A decimal with its thousands set apart: `2,280`, `0.4`."""
+    try:
+        return f"{float(text):,.0f}" if float(text) >= 10 else str(text)
+    except (ValueError, TypeError, OverflowError):
+        return str(text)
+
+
 def pack(obj: Mapping[str, Any] | None) -> str:
     """`name@version` of a policy document; empty when it is not known."""
     return f"{obj.get('name', '')}@{obj.get('version', '')}" if obj else ""
