@@ -61,10 +61,10 @@ def explain(gateway: Mapping[str, Any], now: datetime) -> Explanation:
     name = str(status.get("phase", ""))
     wrong = is_wrong(gateway)
     found = suspects(gateway, now) if wrong else ()
-    steps = [
-        *_for_the_phase(gateway, now),
-        *(_for_suspect(s, gateway) for s in found if s.likelihood is Likelihood.LIKELY),
-    ]
+    likely = [s for s in found if s.likelihood is Likelihood.LIKELY]
+    steps = [*(_for_suspect(s, gateway) for s in likely), *_for_the_phase(gateway, now)]
+    if any(s.cause == "Policy" for s in likely):
+        steps = [s for s in steps if " promote " not in s.command]
     if not steps:
         steps = [Step("There is nothing to do.")] if not wrong else [_look(gateway)]
     return Explanation(metadata["name"], metadata["namespace"], name, tuple(_why(gateway)), found, _once(steps))
@@ -120,6 +120,8 @@ def _why(gateway: Mapping[str, Any]) -> Iterable[str]:
             if found.get("type") in ("Stalled", "Reconciling", "PassthroughActive", "BreakerTripped")
             else "True"
         )
+        if found.get("reason") == "DesiredIsNotActive" and status.get("rollout"):
+            continue
         if found.get("status") not in (wanted, "Unknown") and found.get("message") != status.get("message"):
             yield f"{found.get('type')}={found.get('status')}, {found.get('reason')}: {found.get('message')}"
 
