@@ -176,10 +176,9 @@ class ApiServer:
             method, path, header_params=headers, auth_settings=["BearerToken"]
         )
         url += f"?{urlencode(query)}" if query else ""
-        body = json.dumps(patch) if patch is not None else None
         try:
             answer = self._client.rest_client.request(  # type: ignore[no-untyped-call]
-                method, url, headers=headers, body=body, _request_timeout=TIMEOUT
+                method, url, headers=headers, body=patch, _request_timeout=TIMEOUT
             )
             status, data = answer.status, answer.read()
         except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
@@ -197,8 +196,11 @@ def _cause(error: BaseException) -> str:
 def _decoded(status: int, data: bytes) -> Obj:
     try:
         answer: Any = json.loads(data)
-    except ValueError:
-        answer = {"message": data[:200].decode(errors="replace")}
+    except ValueError as error:
+        text = data[:200].decode(errors="replace")
+        raise ERRORS.get(status, Unavailable)(
+            f"HTTP {status}, which is not of an API server: {text}", status
+        ) from error
     if 200 <= status < 300 and isinstance(answer, dict):
         return answer
     message = answer.get("message") if isinstance(answer, dict) else ""

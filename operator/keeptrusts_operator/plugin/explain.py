@@ -136,7 +136,8 @@ def _for_the_phase(gateway: Mapping[str, Any], now: datetime) -> Iterable[Step]:
         yield Step(text, _command(gateway, "bypass approve", str(grant.get("requestId", ""))))
     if name == "Passthrough":
         yield Step(
-            f"It ends by itself {until(now, grant.get('expiresAt'))}; to end it now:", _command(gateway, "bypass off")
+            f"The bypass ends by itself {until(now, grant.get('expiresAt'))}; to end it now:",
+            _command(gateway, "bypass off"),
         )
     elif held == "Paused":
         yield _resume(gateway)
