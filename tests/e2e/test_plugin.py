@@ -61,7 +61,7 @@ def test_an_empty_namespace_and_what_is_not_there(cluster: Cluster, plugin: Plug
 def test_forbidden_names_the_verb(cluster: Cluster, plugin: Plugin, tmp_path: Path) -> None:
     """As a service account that nobody gave any right."""
     config = yaml.safe_load(cluster.kubectl("config", "view", "--raw", "--minify", "-o", "yaml"))
-    token = cluster.wait(lambda: cluster.run("create", "token", "default").stdout.strip(), "a token")
+    token = cluster.wait(lambda: cluster.run("create", "token", "default").stdout, "a token").strip()
     config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
     file = tmp_path / "config"
     file.write_text(yaml.safe_dump(config))

@@ -13,7 +13,7 @@ from keeptrusts_operator.api import names
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.quantities import parse_duration
 from keeptrusts_operator.kube.port import GATEWAYS, Obj
-from keeptrusts_operator.plugin import ask, restarts
+from keeptrusts_operator.plugin import ask, grant, restarts
 from keeptrusts_operator.plugin.ask import Request
 from keeptrusts_operator.plugin.failure import Exit, Failure
 from keeptrusts_operator.plugin.options import At, Command, gateway_argument, with_cluster
@@ -197,30 +197,42 @@ def approve(at: At, name: str, request_id: str, yes: bool, waiting: Waiting) -> 
     Without ID it shows the open request and asks; scripts name what they approve.
     """
     if not request_id:
-        grant = status_of(at.cluster.get(GATEWAYS, at.namespace, name)).get("passthrough") or {}
-        request_id = str(grant.get("requestId", ""))
-        if not request_id or grant.get("state") in ("Ended", "Refused"):
+        found = grant.of(status_of(at.cluster.get(GATEWAYS, at.namespace, name)))
+        request_id = str(found.get("requestId", ""))
+        if not request_id or found.get("state") in grant.OVER:
             raise Failure("There is no request for a bypass to approve.", f"See: kubectl keeptrusts status {name}")
-        scope = ", ".join(grant.get("scope") or ()) or "every policy but those that are never bypassed"
-        by, ticket = (
-            grant.get("requestedBy") or "somebody unknown",
-            f" ({grant['ticket']})" if grant.get("ticket") else "",
+        ticket = f" ({found['ticket']})" if found.get("ticket") else ""
+        asked_for = f" for {found['requestedDuration']}" if found.get("requestedDuration") else ""
+        by = found.get("requestedBy") or "somebody unknown"
+        at.session.hint(
+            f"{by} asks to bypass {grant.scope(found)}{asked_for}, because: {found.get('reason', '')}{ticket}", ""
         )
-        at.session.hint(f"{by} asks to bypass {scope}, because: {grant.get('reason', '')}{ticket}", "")
-        if not yes and not click.confirm(f"Approve request {request_id}?", err=True):
-            raise Failure("Nothing was approved.")
+        if not yes and not _confirmed(f"Approve request {request_id}?"):
+            step = f"Scripts name what they approve: bypass approve {name} {request_id}."
+            raise Failure("Nothing was approved.", step)
     if answer := asked(at, name, Request(Verb.APPROVE_PASSTHROUGH, request_id), waiting):
         _say_grant(at, answer.gateway)
 
 
+def _confirmed(question: str) -> bool:
+    """A person's yes; nobody there is a no."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        return False
+
+
 def _say_grant(at: At, gateway: Obj) -> None:
     """Where the grant stands, and what a second person would type."""
-    grant = status_of(gateway).get("passthrough") or {}
-    if ends := grant.get("expiresAt") if grant.get("state") in ("Active", "Preparing") else None:
+    found = grant.of(status_of(gateway))
+    if ends := found.get("expiresAt") if grant.is_running(found) else None:
         at.session.say(f"It ends by itself {until(at.session.clock.now(), ends)}, at {ends}.")
-    if grant.get("state") == "AwaitingApproval":
-        command = f"kubectl keeptrusts bypass approve {gateway['metadata']['name']} {grant.get('requestId', '')}"
-        at.session.say(f"It waits for a second person: {command} -n {at.namespace}")
+    if grant.waits_for_approval(found):
+        what = (
+            "It waits for a second person" if found.get("state") == grant.PENDING else "A second person may extend it"
+        )
+        command = f"kubectl keeptrusts bypass approve {gateway['metadata']['name']} {found.get('requestId', '')}"
+        at.session.say(f"{what}: {command} -n {at.namespace}")
 
 
 def _from_status(at: At, name: str, pick: Callable[[Mapping[str, Any]], Any], otherwise: str) -> str:

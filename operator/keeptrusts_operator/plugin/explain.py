@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from keeptrusts_operator.plugin import grant
 from keeptrusts_operator.plugin.suspects import RAISED, Likelihood, Suspect, suspects
 from keeptrusts_operator.plugin.view import Page, Row, Section, phase, quiet, row, state, strong
 from keeptrusts_operator.plugin.words import condition, status_of, until
@@ -128,15 +129,15 @@ def _why(gateway: Mapping[str, Any]) -> Iterable[str]:
 
 def _for_the_phase(gateway: Mapping[str, Any], now: datetime) -> Iterable[Step]:
     status = status_of(gateway)
-    rollout, grant = status.get("rollout") or {}, status.get("passthrough") or {}
+    rollout, asked = status.get("rollout") or {}, grant.of(status)
     held, name = str((rollout.get("held") or {}).get("reason", "")), str(status.get("phase", ""))
     candidate = str(status.get("candidateRevision", ""))
-    if grant.get("state") == "AwaitingApproval":
-        text = f"{grant.get('requestedBy')} asks for a bypass ({grant.get('reason')}); a second person may approve it."
-        yield Step(text, _command(gateway, "bypass approve", str(grant.get("requestId", ""))))
+    if grant.waits_for_approval(asked):
+        text = f"{asked.get('requestedBy')} asks for a bypass ({asked.get('reason')}); a second person may approve it."
+        yield Step(text, _command(gateway, "bypass approve", str(asked.get("requestId", ""))))
     if name == "Passthrough":
         yield Step(
-            f"The bypass ends by itself {until(now, grant.get('expiresAt'))}; to end it now:",
+            f"The bypass ends by itself {until(now, asked.get('expiresAt'))}; to end it now:",
             _command(gateway, "bypass off"),
         )
     elif held == "Paused":

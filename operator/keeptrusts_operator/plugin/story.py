@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from keeptrusts_operator.plugin import grant
 from keeptrusts_operator.plugin.view import Cell, Page, Row, Section, Tone, phase, quiet, row, state, strong
 from keeptrusts_operator.plugin.words import ago, brief, condition, fraction, number, pack, status_of, time, until
 
@@ -79,7 +80,7 @@ def _in_fleet(gateway: Mapping[str, Any], now: datetime) -> Row:
     breaker, step = status.get("breaker") or {}, (status.get("rollout") or {}).get("step") or {}
     blocked = str((breaker.get("canary") or {}).get("blockRate", ""))
     ready, wanted = status.get("readyReplicas", 0), gateway.get("spec", {}).get("replicas", 1)
-    bypass = _is_bypassed(status)
+    bypass = grant.is_running(grant.of(status))
     return row(
         strong(metadata["name"]),
         phase(status.get("phase", "")),
@@ -98,10 +99,6 @@ def _since(status: Status, now: datetime) -> str:
     """Since when it is in its phase, as far as conditions tell."""
     at = time(condition(status, "Ready").get("lastTransitionTime"))
     return brief(now - at) if at else ""
-
-
-def _is_bypassed(status: Status) -> bool:
-    return (status.get("passthrough") or {}).get("state") in ("Active", "Preparing")
 
 
 def _above(value: Any, limit: Any) -> bool:
@@ -199,23 +196,25 @@ def _breaker(status: Status, now: datetime) -> Iterable[Row]:
 
 
 def _bypass(status: Status, now: datetime) -> Iterable[Row]:
-    grant = status.get("passthrough")
-    if not grant or (grant.get("state") in ("Ended", "Refused") and _older_than_a_day(grant.get("endedAt"), now)):
+    found = grant.of(status)
+    name = str(found.get("state", ""))
+    if not found or (name in grant.OVER and _older_than_a_day(found.get("endedAt"), now)):
         return
-    name = str(grant.get("state", ""))
-    tone = Tone.BAD if name in ("Active", "Preparing") else Tone.QUIET if name in ("Ended", "Refused") else Tone.WARNING
-    ends = f", ends {until(now, grant['expiresAt'])}" if name == "Active" and grant.get("expiresAt") else ""
-    over = f" {ago(now, grant.get('endedAt'))} ({grant.get('endReason', '')})" if name == "Ended" else ""
-    yield row("state", Cell(f"{name}{ends}{over}", tone))
-    approved = f", approved by {grant['approvedBy']}" if grant.get("approvedBy") else ""
+    ends = f", ends {until(now, found['expiresAt'])}" if grant.is_running(found) and found.get("expiresAt") else ""
+    over = f" {ago(now, found['endedAt'])} ({found.get('endReason', '')})" if found.get("endedAt") else ""
+    waits = f", a second person may approve {until(now, found.get('expiresAt'))}" if name == grant.PENDING else ""
+    yield row("state", Cell(f"{name}{ends}{over}{waits}", grant.tone(found)))
+    approved = f", approved by {found['approvedBy']}" if found.get("approvedBy") else ""
+    asked = f" for {found['requestedDuration']}" if found.get("requestedDuration") else ""
     yield row(
-        "asked by", f"{grant.get('requestedBy') or 'nobody known'} {ago(now, grant.get('requestedAt'))}{approved}"
+        "asked",
+        f"by {found.get('requestedBy') or 'nobody known'} {ago(now, found.get('requestedAt'))}{asked}{approved}",
     )
-    ticket = f" ({grant['ticket']})" if grant.get("ticket") else ""
-    yield row("because", f"{grant.get('reason', '')}{ticket}")
-    yield row("bypasses", ", ".join(grant.get("scope") or ()) or "every policy but those that are never bypassed")
-    if name != "Ended" and grant.get("rearmRevision"):
-        yield row("then", f"{grant['rearmRevision']} takes the traffic")
+    ticket = f" ({found['ticket']})" if found.get("ticket") else ""
+    yield row("because", f"{found.get('reason', '')}{ticket}")
+    yield row("bypasses", grant.scope(found))
+    if name not in grant.OVER and found.get("rearmRevision"):
+        yield row("then", f"{found['rearmRevision']} takes the traffic")
 
 
 def _older_than_a_day(text: Any, now: datetime) -> bool:
@@ -247,12 +246,14 @@ def _health(status: Status, now: datetime) -> Iterable[Row]:
     for signal in (status.get("health") or {}).get("signals") or ():
         limit = f"limit {signal['limit']}" if signal.get("limit") else ""
         since = f"for {ago(now, signal['since']).removesuffix(' ago')}" if signal.get("since") else ""
+        told = signal.get("message") if signal.get("state") != "Ok" else ""
+        source = f"by {signal['source']}" if signal.get("source") else ""
         yield row(
             str(signal.get("name", "")),
             state(str(signal.get("state", ""))),
             str(signal.get("value", "")),
             quiet(limit),
-            quiet(f"{since}{' by ' + str(signal['source']) if signal.get('source') else ''}".strip()),
+            quiet(" ".join(p for p in (since, source, str(told or "")) if p)),
         )
 
 

@@ -77,6 +77,8 @@ class Facts:
     def says(self, name: str) -> str:
         """A signal in words."""
         signal = self.signal(name)
+        if signal.get("message"):
+            return f"{name} is {signal.get('state')}: {signal['message']}"
         limit = f" (limit {signal['limit']})" if signal.get("limit") else ""
         return f"{name} is {signal.get('state', 'Unknown')}: {signal.get('value', '?')}{limit}"
 
@@ -152,10 +154,10 @@ def _attack(facts: Facts) -> Suspect:
             "Attack", Likelihood.UNLIKELY, "only the candidate blocks more; an attack would hit both revisions"
         )
     if facts.raised("BlockRate") and not facts.changed_lately:
-        also = f"; {facts.says('Escalations')}" if facts.raised("Escalations") else ""
+        also = f"; {facts.says('Escalations')}" if facts.raised("EscalationBacklog") else ""
         return Suspect("Attack", Likelihood.LIKELY, f"{facts.says('BlockRate')} without a change of the content{also}")
-    if facts.raised("Escalations"):
-        return Suspect("Attack", Likelihood.POSSIBLE, facts.says("Escalations"))
+    if facts.raised("EscalationBacklog"):
+        return Suspect("Attack", Likelihood.POSSIBLE, facts.says("EscalationBacklog"))
     if facts.raised("BlockRate"):
         return Suspect("Attack", Likelihood.POSSIBLE, "the block rate rose, but soon after a change of the content")
     if facts.known("BlockRate"):

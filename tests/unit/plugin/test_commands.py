@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -292,3 +293,54 @@ def test_lint_of_a_good_document(terminal: Terminal) -> None:
     ran = terminal.run("lint", "-f", str(example))
     assert ran.code == Exit.OK, ran.out
     assert "0 errors" in ran.out
+
+
+class Approval:
+    """Somebody waits for a second person; an operator of a later version has written it into the status."""
+
+    def __init__(self, terminal: Terminal, **grant: str) -> None:
+        terminal.serve()
+        found = {"requestId": "42", "state": "Pending", "requestedBy": "alice", "reason": "INC-1", **grant}
+        get = terminal.get
+
+        def read(resource: Resource, namespace: str, name: str) -> Any:
+            obj = get(resource, namespace, name)
+            return {**obj, "status": {**obj["status"], "passthrough": found}} if resource == GATEWAYS else obj
+
+        terminal.get = read  # type: ignore[method-assign]
+        self._terminal = terminal
+
+    def asked(self) -> str | None:
+        """The value of the annotation that approves."""
+        notes: dict[str, str] = self._terminal.gateway()["metadata"].get("annotations", {})
+        return notes.get(Verb.APPROVE_PASSTHROUGH.annotation)
+
+
+def test_who_approves_is_shown_what(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    approval = Approval(terminal)
+    answers = iter([False, True])
+    monkeypatch.setattr("click.confirm", lambda text, err: next(answers))
+    ran = terminal.run("bypass", "approve", NAME)
+    assert "alice asks to bypass every policy but those that are never bypassed, because: INC-1" in ran.err
+    assert (ran.code, approval.asked()) == (Exit.ERROR, None)
+    terminal.run("bypass", "approve", NAME)
+    assert approval.asked() == "42#test-1"
+
+
+def test_scripts_name_what_they_approve(terminal: Terminal) -> None:
+    approval = Approval(terminal)
+    terminal.run("bypass", "approve", NAME, "41")
+    assert approval.asked() == "41#test-1"
+
+
+def test_there_is_nothing_to_approve(terminal: Terminal) -> None:
+    Approval(terminal, state="Ended")
+    assert "There is no request for a bypass to approve." in terminal.run("bypass", "approve", NAME).err
+
+
+def test_nobody_at_the_keyboard_approves_nothing(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    approval = Approval(terminal)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    ran = terminal.run("bypass", "approve", NAME)
+    assert (ran.code, approval.asked()) == (Exit.ERROR, None)
+    assert "Scripts name what they approve: bypass approve kt-gateway 42." in ran.err

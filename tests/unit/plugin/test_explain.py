@@ -80,7 +80,7 @@ CASES: list[tuple[str, Any, dict[str, str]]] = [
     ),
     (
         "an escalation backlog",
-        statuses.gateway(**signals(signal("Escalations", "Critical", "70", "50"))),
+        statuses.gateway(**signals(signal("EscalationBacklog", "Critical", "70", "50"))),
         {"Attack": "Possible"},
     ),
 ]
@@ -122,7 +122,7 @@ STEPS: list[tuple[Any, str]] = [
     ),
     (statuses.bypassed(), "kubectl keeptrusts bypass off gw -n platform"),
     (
-        statuses.gateway(passthrough={"state": "AwaitingApproval", "requestId": "42"}),
+        statuses.gateway(passthrough={"state": "Pending", "requestId": "42"}),
         "kubectl keeptrusts bypass approve gw 42 -n platform",
     ),
     (statuses.canary(phase="Held", rollout={"held": {"reason": "Paused"}}), "kubectl keeptrusts resume gw -n platform"),
@@ -137,6 +137,13 @@ STEPS: list[tuple[Any, str]] = [
 def test_the_next_command(gateway: Any, command: str) -> None:
     assert command in advice(gateway, NOW)
     assert command in [s.command for s in explain(gateway, NOW).steps]
+
+
+def test_a_grant_that_is_shorter_than_what_was_asked_for_can_be_extended() -> None:
+    command = "kubectl keeptrusts bypass approve gw 42 -n platform"  # 15 minutes are granted
+    assert command in advice(statuses.bypassed(requestedDuration="45m"), NOW)
+    assert command not in advice(statuses.bypassed(requestedDuration="15m"), NOW)
+    assert command not in advice(statuses.bypassed(requestedDuration="45m", approvedBy="bob"), NOW)
 
 
 def test_a_pause_in_the_spec_is_not_resumed_by_a_command() -> None:

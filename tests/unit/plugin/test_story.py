@@ -78,7 +78,7 @@ def test_bypass_says_who_why_and_how_long() -> None:
     shown = rows(story(statuses.bypassed(ticket="INC-1"), NOW), "Bypass")
     assert shown == {
         "state": "Active, ends in 10m00s",
-        "asked by": "alice 5m00s ago",
+        "asked": "by alice 5m00s ago",
         "because": "INC-4711 (INC-1)",
         "bypasses": "every policy but those that are never bypassed",
         "then": f"{ACTIVE} takes the traffic",
