@@ -21,6 +21,7 @@ from keeptrusts_operator.plugin.failure import Exit, Failure
 from keeptrusts_operator.plugin.options import Session
 
 PROGRAM = "kubectl keeptrusts"
+TRACEBACK = "KEEPTRUSTS_TRACEBACK"  # in the environment: show where a bug is
 PIPE_WIDTH = 240  # columns where nothing is drawn: lines are for grep
 EXIT_CODES = "Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 no answer in time, 5 (test) unknown."
 
@@ -48,7 +49,7 @@ def session() -> Session:
 
 
 def run(arguments: Sequence[str], session: Session) -> int:
-    """One command; gives its exit code. Raises nothing but what is a bug."""
+    """One command; gives its exit code. Raises nothing."""
     try:
         code = cli.main(args=list(arguments), prog_name=PROGRAM, obj=session, standalone_mode=False)
         return code if isinstance(code, int) else Exit.OK
@@ -65,6 +66,14 @@ def run(arguments: Sequence[str], session: Session) -> int:
     except BrokenPipeError:  # `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        session.hint(f"This is a bug of the plugin: {type(error).__name__}: {error}", "bold red")
+        session.hint(
+            f"Please report it with what {TRACEBACK}=1 shows. kubectl get gwd -o yaml has all that it reads.", ""
+        )
+        return Exit.ERROR
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from keeptrusts_operator.plugin import grant
+from keeptrusts_operator.plugin.story import health
 from keeptrusts_operator.plugin.suspects import RAISED, Likelihood, Suspect, suspects
 from keeptrusts_operator.plugin.view import Page, Row, Section, phase, quiet, row, state, strong
 from keeptrusts_operator.plugin.words import condition, status_of, until
@@ -54,6 +55,7 @@ class Explanation:
     why: tuple[str, ...]
     suspects: tuple[Suspect, ...]
     steps: tuple[Step, ...]
+    signals: tuple[Mapping[str, Any], ...] = ()  # as `status.health` has them
 
 
 def explain(gateway: Mapping[str, Any], now: datetime) -> Explanation:
@@ -66,9 +68,12 @@ def explain(gateway: Mapping[str, Any], now: datetime) -> Explanation:
     steps = [*(_for_suspect(s, gateway) for s in likely), *_for_the_phase(gateway, now)]
     if any(s.cause == "Policy" for s in likely):
         steps = [s for s in steps if " promote " not in s.command]
+    signals = tuple((status.get("health") or {}).get("signals") or ()) if wrong else ()
     if not steps:
         steps = [Step("There is nothing to do.")] if not wrong else [_look(gateway)]
-    return Explanation(metadata["name"], metadata["namespace"], name, tuple(_why(gateway)), found, _once(steps))
+    return Explanation(
+        metadata["name"], metadata["namespace"], name, tuple(_why(gateway)), found, _once(steps), signals
+    )
 
 
 def is_wrong(gateway: Mapping[str, Any]) -> bool:
@@ -94,7 +99,7 @@ def advice(gateway: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*steps, *more]))[:3]
 
 
-def page(explanation: Explanation) -> Page:
+def page(explanation: Explanation, now: datetime) -> Page:
     """As a terminal shows it."""
     rows = tuple(row(strong(s.cause), state(s.likelihood.value), s.because) for s in explanation.suspects)
     steps: list[Row] = []
@@ -105,6 +110,7 @@ def page(explanation: Explanation) -> Page:
     sections = (
         Section("Why", tuple(row(w) for w in others)),
         Section("Looks like", rows),
+        Section("Signals", tuple(health({"health": {"signals": explanation.signals}}, now))),
         Section("What to do", tuple(steps)),
     )
     return Page(headline, first, tuple(s for s in sections if s.rows))

@@ -146,13 +146,14 @@ def diff(at: At, targets: tuple[str, ...], output: str | None) -> None:
 def explain_(at: At, name: str, output: str | None) -> None:
     """Why it is in its state; policy, provider, attack, stale config or cluster; and what to do."""
     gateway = at.cluster.get(GATEWAYS, at.namespace, name)
-    explanation = explain.explain(gateway, at.session.clock.now())
+    now = at.session.clock.now()
+    explanation = explain.explain(gateway, now)
     if output:
         data = asdict(explanation)
         data["suspects"] = [{**s, "likelihood": str(s["likelihood"])} for s in data["suspects"]]
         printed(at.session, {k: list(v) if isinstance(v, tuple) else v for k, v in data.items()}, output)
     else:
-        at.session.out.print(draw(explain.page(explanation)))
+        at.session.out.print(draw(explain.page(explanation, now)))
 
 
 def _data(gateway: Obj) -> Obj:

@@ -28,7 +28,7 @@ def story(gateway: Mapping[str, Any], now: datetime, advice: Sequence[str] = ())
         Section("Breaker", tuple(_breaker(status, now))),
         Section("Bypass", tuple(_bypass(status, now))),
         Section("Rollback", tuple(_rollback(status, now))),
-        Section("Health", tuple(_health(status, now))),
+        Section("Health", tuple(health(status, now))),
         Section("Conditions", tuple(_conditions(status))),
         Section("Requests", tuple(_requests(status, now))),
         Section("Next", tuple(row(strong(command)) for command in advice)),
@@ -242,7 +242,8 @@ def _rollback(status: Status, now: datetime) -> Iterable[Row]:
             return
 
 
-def _health(status: Status, now: datetime) -> Iterable[Row]:
+def health(status: Status, now: datetime) -> Iterable[Row]:
+    """The signals, a row each."""
     for signal in (status.get("health") or {}).get("signals") or ():
         limit = f"limit {signal['limit']}" if signal.get("limit") else ""
         since = f"for {ago(now, signal['since']).removesuffix(' ago')}" if signal.get("since") else ""
