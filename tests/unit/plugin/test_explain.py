@@ -28,6 +28,19 @@ def quarantined(reason: str) -> dict[str, Any]:
 CASES: list[tuple[str, Any, dict[str, str]]] = [
     ("only the candidate blocks", statuses.canary(), {"Policy": "Likely", "Attack": "Unlikely"}),
     ("both block", statuses.alike(**signals(BLOCKS)), {"Policy": "Unlikely", "Attack": "Likely"}),
+    (
+        "the candidate blocks a little more, within what is tolerated",
+        statuses.canary(
+            breaker={
+                "state": "Judging",
+                "canary": {"requests": 100, "blocked": 9, "blockRate": "9%"},
+                "stable": {"requests": 100, "blocked": 5, "blockRate": "5%"},
+                "limit": "9.5%",
+            },
+            **signals(BLOCKS),
+        ),
+        {"Policy": "Likely", "Attack": "Possible"},
+    ),
     ("blocks, nothing changed", statuses.gateway(**signals(BLOCKS)), {"Policy": "Possible", "Attack": "Likely"}),
     (
         "blocks soon after a promotion",

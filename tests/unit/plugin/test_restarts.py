@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from keeptrusts_operator.plugin.restarts import unfinished
+from keeptrusts_operator.api.names import LABEL_DEPLOYMENT, LABEL_REVISION
+from keeptrusts_operator.kube.port import PODS
+from keeptrusts_operator.plugin.restarts import pods, unfinished
 from tests.unit.plugin import statuses
+from tests.unit.plugin.terminal import Terminal
 
 
 def pod(uid: str, *, ready: bool = True, waiting: str = "") -> dict[str, Any]:
@@ -43,3 +46,14 @@ CASES = [
 @pytest.mark.parametrize(("running", "status", "words"), CASES, ids=[c[2] or "over" for c in CASES])
 def test_what_a_restart_waits_for(running: Any, status: dict[str, Any], words: str) -> None:
     assert unfinished(statuses.gateway(**status), running, {"a", "b"}) == words
+
+
+def test_pods_of_a_standby_are_not_waited_for(terminal: Terminal) -> None:
+    terminal.serve()
+    listed = terminal.list
+    standby = {"metadata": {"uid": "s", "labels": {LABEL_DEPLOYMENT: "kt-gateway", LABEL_REVISION: "standby000"}}}
+    terminal.list = lambda resource, *rest: (*listed(resource, *rest), standby)  # type: ignore[method-assign]
+    assert len(terminal.list(PODS, "demo")) == 4
+    found = pods(terminal, "demo", "kt-gateway")
+    assert len(found) == 3
+    assert standby not in found
