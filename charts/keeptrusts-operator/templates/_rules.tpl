@@ -38,7 +38,7 @@ rules:
 # Evidence.
 - apiGroups: [gateway.keeptrusts.com]
   resources: [gatewayincidents]
-  verbs: [create]
+  verbs: [list, create, delete] # list: what passthroughs have used of their budgets; delete: after incidentRetention
 - apiGroups: [gateway.keeptrusts.com]
   resources: [gatewayincidents/status]
   verbs: [patch]
