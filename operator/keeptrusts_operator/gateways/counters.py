@@ -46,16 +46,23 @@ class Increment:
     latency: Mapping[float, float] = field(default_factory=dict)
 
     def __add__(self, other: Increment) -> Increment:
-        bounds = {*self.latency, *other.latency}
-        return Increment(
-            self.requests + other.requests,
-            self.blocked + other.blocked,
-            self.allowed + other.allowed,
-            self.redacted + other.redacted,
-            self.escalated + other.escalated,
-            self.provider_errors + other.provider_errors,
-            {b: self.latency.get(b, 0.0) + other.latency.get(b, 0.0) for b in bounds},
-        )
+        return Increment.sum((self, other))
+
+    @classmethod
+    def sum(cls, parts: Iterable[Increment]) -> Increment:
+        """All of them together."""
+        requests = blocked = allowed = redacted = escalated = errors = 0.0
+        latency: dict[float, float] = {}
+        for part in parts:
+            requests += part.requests
+            blocked += part.blocked
+            allowed += part.allowed
+            redacted += part.redacted
+            escalated += part.escalated
+            errors += part.provider_errors
+            for bound, count in part.latency.items():
+                latency[bound] = latency.get(bound, 0.0) + count
+        return cls(requests, blocked, allowed, redacted, escalated, errors, latency)
 
 
 def read_page(text: str, settings: MetricsSettings) -> Page:
