@@ -232,7 +232,7 @@ class SimKube:
         if resource is LEASES:  # its holder writes into what it has read
             return copied(obj)
         metadata = obj["metadata"]
-        key = (resource.plural, metadata["namespace"], metadata["name"])
+        key = (resource.plural, metadata.get("namespace", ""), metadata["name"])
         version, known = self._read.get(key, ("", {}))
         if version != metadata["resourceVersion"]:
             known = copied(obj)
@@ -248,7 +248,7 @@ class SimKube:
     def _seen(self, resource: Resource, obj: Obj) -> Obj:
         """The stored object, which is still the version that a write was made for."""
         metadata = obj["metadata"]
-        old = self._find(resource, metadata["namespace"], metadata["name"])
+        old = self._find(resource, metadata.get("namespace", ""), metadata["name"])
         version = metadata.get("resourceVersion")
         if version and version != old["metadata"]["resourceVersion"]:
             raise Conflict(f"{resource.plural} {metadata['name']} has been modified", 409)
@@ -301,7 +301,7 @@ class SimKube:
 
 
 def _key(resource: Resource, obj: Obj) -> Key:
-    return (resource.plural, obj["metadata"]["namespace"], obj["metadata"]["name"])
+    return (resource.plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
 
 
 def _metadata(new: Obj, old: Mapping[str, Any]) -> Obj:

@@ -106,7 +106,7 @@ class Past:
 
     def remember(self, resource: Resource, obj: Obj) -> None:
         """An object has changed."""
-        key = (resource.plural, obj["metadata"]["namespace"], obj["metadata"]["name"])
+        key = (resource.plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         versions = self._versions.setdefault(key, [])
         versions.append((self._clock(), self._api.snapshot(resource, obj)))
         while len(versions) > 1 and versions[1][0] <= self._clock() - self.lag:
@@ -119,7 +119,9 @@ class Past:
 
     def _then(self, resource: Resource, obj: Obj) -> Obj:
         self._used_at = self._clock()
-        versions = self._versions.get((resource.plural, obj["metadata"]["namespace"], obj["metadata"]["name"]), [])
+        versions = self._versions.get(
+            (resource.plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]), []
+        )
         return versions[0][1] if versions else self._api.snapshot(resource, obj)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Obj:

@@ -25,7 +25,7 @@ def follow(look: Look, state: State) -> tuple[State, tuple[RecordIncident, ...]]
     """The state with what has become known of its last rollback and of an outage, and the incidents to write."""
     state, trip = _follow_rollback(look, state)
     state, outage = _follow_outage(look, state)
-    state, bypass = _follow_passthrough(state)
+    state, bypass = _follow_passthrough(look, state)
     return state, (*trip, *outage, *bypass)
 
 
@@ -91,12 +91,15 @@ def _timeline(rollback: Rollback) -> tuple[tuple[datetime, str], ...]:
     return tuple((at, event) for at, event in events if at)
 
 
-def _follow_passthrough(state: State) -> tuple[State, tuple[RecordIncident, ...]]:
+def _follow_passthrough(look: Look, state: State) -> tuple[State, tuple[RecordIncident, ...]]:
     """Every grant leaves an incident: budgets are read from them. One whose place was taken is closed first."""
     records = [_bypass(state.superseded, RESOLVED)] if state.superseded and state.superseded.granted_at else []
     state, grant = replace(state, superseded=None), state.passthrough
     if grant is None or grant.granted_at is None:
         return state, tuple(records)
+    kept = look.state.passthrough
+    if kept is None or kept.request_id != grant.request_id:
+        return state, tuple(records)  # status first: an incident without a grant would say that it was had already
     over = grant.state is GrantState.ENDED
     phase = RESOLVED if over else MITIGATED if grant.state is GrantState.REARMING else OPEN
     written = (
