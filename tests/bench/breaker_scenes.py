@@ -124,9 +124,6 @@ async def serving(api: ApiServer, cast: Cast, setting: Setting, replicas: int = 
     await stage.clear()
     gateway = objects.deployment(cast)
     gateway["spec"]["replicas"] = replicas
-    if setting.gateway == "ferro":  # tells its metrics to nobody without a key
-        token = {"secretKeyRef": {"name": "ferro", "key": "master-key"}}  # tests/cluster/manifests
-        gateway["spec"]["gateway"] = {**cast.gateway, "authorization": token}
     gateway["spec"]["rollout"]["steps"] = [{"weight": "10%", "minDuration": "30s"}]
     gateway["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 5
     scene = Scene(stage, setting, policy(cast))
