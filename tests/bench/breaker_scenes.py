@@ -22,7 +22,7 @@ from tests.traffic.answers import Answer, last_answer_of, last_new_connection_of
 from tests.traffic.generator import BROAD_TERM
 
 RATE, NEAR = 100.0, 0.43
-HISTORY = 120.0  # seconds of traffic, before and after the operator is restarted
+BEFORE_RESTART, AFTER_RESTART = 120.0, 60.0  # seconds of traffic
 LATENCIES = {"50ms": 0.05, "10s": 10.0}
 UNREADABLE = 60.0  # seconds without metrics
 OPERATOR = "keeptrusts-system"  # its namespace
@@ -112,7 +112,7 @@ async def _rare(api: ApiServer) -> Good:
     """A good change at 1 request/s, of which it gets every fifth, beside everything else."""
     cast = replace(CASTS["standin"], name="rare")
     async with serving(api, cast, Setting("standin", "50ms"), replicas=4, rate=1.0, pooled_share=0.0) as scene:
-        await asyncio.sleep(2.5 * HISTORY)  # the others restart the operator meanwhile
+        await asyncio.sleep(BEFORE_RESTART + 3 * AFTER_RESTART)  # the others restart the operator meanwhile
         return await scene.rare(f"good; 1 request/s for {QUARTER / 60:g} minutes, a fifth of them for the candidate")
 
 
@@ -124,9 +124,6 @@ async def serving(api: ApiServer, cast: Cast, setting: Setting, replicas: int = 
     await stage.clear()
     gateway = objects.deployment(cast)
     gateway["spec"]["replicas"] = replicas
-    if setting.gateway == "ferro":  # tells its metrics to nobody without a key
-        token = {"secretKeyRef": {"name": "ferro", "key": "master-key"}}  # tests/cluster/manifests
-        gateway["spec"]["gateway"] = {**cast.gateway, "authorization": token}
     gateway["spec"]["rollout"]["steps"] = [{"weight": "10%", "minDuration": "30s"}]
     gateway["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 5
     scene = Scene(stage, setting, policy(cast))
@@ -180,10 +177,10 @@ class Scene:
         Else its view of the active revision is that of the first minute of a new Service, in which blocks are counted at
         once and the first allowed answers still under way: a rate that seems to be higher, and to scatter.
         """
-        await asyncio.sleep(HISTORY)
+        await asyncio.sleep(BEFORE_RESTART)
         for pod in await self.stage.api.list(PODS, OPERATOR, {"app.kubernetes.io/name": "keeptrusts-operator"}):
             await self.stage.api.delete(PODS, OPERATOR, pod["metadata"]["name"])
-        await asyncio.sleep(HISTORY)
+        await asyncio.sleep(AFTER_RESTART)
 
     async def bad(self, number: int, description: str = "") -> Bad:
         """An over-broad change: exposed, judged, taken back; then the good document again."""

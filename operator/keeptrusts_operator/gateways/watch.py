@@ -170,11 +170,11 @@ class GatewayWatch:
         await self._ask_prometheus(aim)
         answered = {u: task.result() for u, task in self._asking.items() if task.done()}
         self._asking = {u: task for u, task in self._asking.items() if u not in answered}
-        word = self._ledger.judge.word
+        before = self._told()
         current = {t.uid for t in (self._aim or aim).targets}
         news = [self._take(u, said) for u, said in answered.items() if u in current]
         self._ledger.enter({u: said.page for u, said in answered.items() if said.page}, self._monotonic())
-        if any(news) or self._ledger.judge.word != word:
+        if any(news) or self._told() != before:
             self._wake()
         self._looked(any(isinstance(said.page, Page) for said in answered.values()))
 
@@ -194,6 +194,11 @@ class GatewayWatch:
         if self._evaluating is not None and self._evaluating.done():
             self._ledger.ask_elsewhere(self._evaluating.result(), at)
             self._evaluating, self._evaluated_at = None, at
+
+    def _told(self) -> tuple[object, bool | None]:
+        """What the counters say that wakes the loop up when it changes: the judge's word, and whether all can be read."""
+        scrape = self._ledger.scrape()
+        return self._ledger.judge.word, scrape.read == scrape.of if scrape else None
 
     def _take(self, uid: str, said: _Said) -> bool:
         """Whether a pod says something else than before, and says it often enough."""
