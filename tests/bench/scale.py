@@ -35,7 +35,9 @@ NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
 OPERATOR = "system:serviceaccount:keeptrusts-system:keeptrusts-operator"
 TOGETHER = 100  # gateways of one namespace, which run one policy
 PODS = 3  # of each gateway
-SETTLE = 400.0  # seconds before what is idle is measured: signals speak of the last 5 minutes, and the next look says so
+SETTLE = (
+    400.0  # seconds before what is idle is measured: signals speak of the last 5 minutes, and the next look says so
+)
 CONTROLLERS = ("deployment", "replicaset", "serviceaccount", "garbage-collector", "namespace", "disruption")
 MANAGER = (
     # Not the ones that would see to nodes and endpoints: there are no nodes, and loopback is no endpoint.
