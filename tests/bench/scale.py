@@ -35,7 +35,9 @@ NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
 OPERATOR = "system:serviceaccount:keeptrusts-system:keeptrusts-operator"
 TOGETHER = 100  # gateways of one namespace, which run one policy
 PODS = 3  # of each gateway
-SETTLE = 330.0  # seconds before what is idle is measured: signals speak of the last 5 minutes
+SETTLE = (
+    400.0  # seconds before what is idle is measured: signals speak of the last 5 minutes, and the next look says so
+)
 CONTROLLERS = ("deployment", "replicaset", "serviceaccount", "garbage-collector", "namespace", "disruption")
 MANAGER = (
     # Not the ones that would see to nodes and endpoints: there are no nodes, and loopback is no endpoint.
@@ -54,9 +56,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", type=float, default=150.0, help="how long it is measured idle: without traffic, and with"
     )
-    parser.add_argument("--settle", type=float, default=SETTLE, help="seconds before that")
+    parser.add_argument("--settle", type=float, default=0.0, help="seconds before that (default: thrice --seconds)")
     parser.add_argument("--judged", type=float, default=30.0, help="seconds for which it is measured after the change")
     arguments = parser.parse_args(argv)
+    arguments.settle = arguments.settle or min(SETTLE, 3 * arguments.seconds)
     world = World("scale", level="api")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is ended
     try:
@@ -267,11 +270,12 @@ async def _process(command: list[str], name: str, environment: Any) -> AsyncIter
     try:
         yield meter.Process(process.pid)
     finally:
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), 20)
-        except TimeoutError:
-            process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 20)
+            except TimeoutError:
+                process.kill()
 
 
 async def _apply_gateways(api: ApiServer, spaces: list[str], count: int, port: int) -> None:

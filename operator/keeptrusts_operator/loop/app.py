@@ -113,8 +113,9 @@ class App:
             await self._loop(asker, client, planes, namespace or "", name, urgent=looks_urgent(status))
 
         @kopf.on.event(names.GROUP, names.VERSION, names.GATEWAY_DEPLOYMENT.plural, registry=registry, id="wake")
-        async def gateway_changed(namespace: str | None, name: str, spec: kopf.Spec, **_: Any) -> None:
-            self._gateway_changed(namespace or "", name, str((spec.get("policyRef") or {}).get("name", "")))
+        async def gateway_changed(namespace: str | None, name: str, spec: kopf.Spec, meta: kopf.Meta, **_: Any) -> None:
+            policy = str((spec.get("policyRef") or {}).get("name", ""))
+            self._gateway_changed(namespace or "", name, policy, str(meta.get("resourceVersion", "")))
 
         @kopf.on.event(names.GROUP, names.VERSION, names.GATEWAY_POLICY.plural, registry=registry, id="policy")
         async def policy_changed(namespace: str | None, name: str, **_: Any) -> None:
@@ -160,8 +161,10 @@ class App:
                 self._policies.look(namespace, self._policy_of.pop(key, ""))
                 self._telemetry.forget(namespace, name)
 
-    def _gateway_changed(self, namespace: str, name: str, policy: str) -> None:
-        self._wake(namespace, name)
+    def _gateway_changed(self, namespace: str, name: str, policy: str, version: str) -> None:
+        runner = self._runners.get((namespace, name))
+        if runner and not runner.wrote(version):
+            runner.wake()
         before = self._policy_of.get((namespace, name), policy)
         self._policy_of[(namespace, name)] = policy
         for each in {policy, before}:

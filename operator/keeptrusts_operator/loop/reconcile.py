@@ -83,6 +83,7 @@ class Reconciler:
         dry_runs = DryRuns(kube)
         self._memory = Memory(dry_runs, Parachutes(dry_runs), shared)
         self._vitals = Vitals()
+        self.written = ""  # the version of the object that this loop wrote last
 
     async def once(self) -> Pass:
         """One pass. Raises ApiError when the API did not let it finish; what was done till then is no harm."""
@@ -213,9 +214,10 @@ class Reconciler:
             return True
         body = {"metadata": {"resourceVersion": gateway["metadata"]["resourceVersion"]}, "status": patch}
         try:
-            await self._kube.merge(GATEWAYS, self._namespace, self._name, body, subresource="status")
+            after = await self._kube.merge(GATEWAYS, self._namespace, self._name, body, subresource="status")
         except (Conflict, NotFound):
             return False
+        self.written = str(after["metadata"]["resourceVersion"])
         return True
 
     async def _say_unusable(self, gateway: Obj, error: Exception) -> None:

@@ -32,6 +32,10 @@ class Runner:
         """Something may have changed: look now."""
         self._wake.set()
 
+    def wrote(self, version: str) -> bool:
+        """Whether this version of the object is what the loop itself wrote last: its own echo is no news."""
+        return bool(version) and self._reconciler.written == version
+
     async def run(self) -> None:
         """Pass after pass, until cancelled."""
         while True:

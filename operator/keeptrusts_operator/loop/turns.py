@@ -32,9 +32,12 @@ class Turns:
 
 
 def is_urgent(state: State) -> bool:
-    """Whether traffic may have to be moved at any moment: a candidate has some, or a rollback is not effective."""
-    rollout, left = state.rollout, state.rollback
-    return (rollout is not None and rollout.stage in EXPOSED) or (left is not None and left.effective_at is None)
+    """Whether traffic may have to be moved at any moment: a candidate has some, a rollback is not effective, or somebody
+    has been granted a passthrough."""
+    rollout, left, grant = state.rollout, state.rollback, state.passthrough
+    exposed = rollout is not None and rollout.stage in EXPOSED
+    leaving = left is not None and left.issued_at is not None and left.effective_at is None
+    return exposed or leaving or state.frozen or (grant is not None and grant.live)
 
 
 def looks_urgent(status: Mapping[str, Any]) -> bool:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+from keeptrusts_operator.core.grants import Grant, GrantState
+from keeptrusts_operator.core.state import Rollback, State
 from keeptrusts_operator.loop.pace import Pace
-from keeptrusts_operator.loop.turns import Turns, looks_urgent
+from keeptrusts_operator.loop.turns import Turns, is_urgent, looks_urgent
+
+NOW = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 
 
 async def test_calm_loops_are_bounded_and_urgent_ones_are_not() -> None:
@@ -48,3 +53,15 @@ def test_long_waits_differ_by_loop_and_short_ones_do_not() -> None:
     assert first.done(timedelta(minutes=5)) == 300
     assert 220 < last.done(timedelta(minutes=5)) < 230
     assert first.done(timedelta(seconds=15)) == last.done(timedelta(seconds=15)) == 15
+
+
+def test_whoever_may_have_to_move_traffic_at_any_moment_is_urgent() -> None:
+    grant = Grant(GrantState.ACTIVE, "1", "ann", NOW, timedelta(minutes=15), "filter blocks all")
+    rollback = Rollback("b", "BlockRate", "", NOW, issued_at=NOW)
+    assert not is_urgent(State())
+    assert is_urgent(State(passthrough=grant))
+    assert is_urgent(State(rearmed_at=NOW))
+    assert is_urgent(State(rollback=rollback))
+    assert not is_urgent(State(rollback=replace(rollback, effective_at=NOW)))
+    assert not is_urgent(State(rollback=replace(rollback, issued_at=None)))  # refused before it had traffic
+    assert not is_urgent(State(passthrough=replace(grant, state=GrantState.ENDED)))
