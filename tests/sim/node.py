@@ -42,6 +42,7 @@ class Container:
     frozen_at: float | None = None
     refuses: bool = False  # ends at every start
     unhealthy_since: float | None = None
+    healed: bool = False  # blocks no more than an ordinary policy from now on
 
     @property
     def answers(self) -> bool:
@@ -51,8 +52,8 @@ class Container:
     @property
     def block_rate(self) -> float:
         """What it blocks of all requests: `blocks=45%` in its document, else what an ordinary policy does."""
-        match = re.search(r"blocks=(\d+)%", self.description)
-        return int(match[1]) / 100 if match else ORDINARY_BLOCK_RATE
+        match = None if self.healed else _blocks(self.description)
+        return ORDINARY_BLOCK_RATE if match is None else match
 
     def count(self, requests: int, blocked: int) -> None:
         """More answers."""
@@ -66,6 +67,12 @@ class Container:
         times = [self.starts_at] + ([] if ready else [self.starts_at + self.ready_after])
         times += [t for t in (_after(self, "crash-after"), _after(self, "unhealthy-after")) if t is not None]
         return times + [t + PROBES_TO_FAIL for t in (self.unhealthy_since, self.frozen_at) if t is not None]
+
+
+@lru_cache(64)
+def _blocks(description: str) -> float | None:
+    match = re.search(r"blocks=(\d+)%", description)
+    return int(match[1]) / 100 if match else None
 
 
 @lru_cache(64)
