@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import campaign, rollout
+from tests.bench import campaign, pages, rollout
 
-BENCHES = {"rollout": rollout.main, "campaign": campaign.main}
+BENCHES = {"rollout": rollout.main, "campaign": campaign.main, "pages": pages.main}
 
 
 def main() -> int:
