@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 CLUSTER := $(RUN) -m tests.cluster
 GATEWAY ?= standin
 
-.PHONY: help up down shell demo test unit e2e lint fmt docs bench lock clean
+.PHONY: help up down shell demo test unit tools e2e lint fmt docs bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,7 +34,7 @@ down: $(VENV)/.done ## end it
 demo: $(VENV)/.done ## a good change promoted, three bad ones taken back (GATEWAY=standin|ferro)
 	@$(RUN) -m tests.demo --gateway $(GATEWAY)
 
-test: lint unit e2e ## everything that CI runs
+test: lint tools unit e2e ## everything that CI runs
 
 lint: $(VENV)/.done ## ruff and mypy
 	@$(VENV)/bin/ruff check
@@ -48,6 +48,9 @@ fmt: $(VENV)/.done ## format the code
 unit: $(VENV)/.done ## tests that need nothing
 	@$(VENV)/bin/pytest tests/unit
 
+tools: $(VENV)/.done ## build helm, promtool and kstatus, once, for the tests of the chart
+	@$(RUN) -m tests.tools
+
 e2e: $(VENV)/.done ## tests on a real cluster
 	@$(RUN) -m tests.e2e
 
@@ -56,6 +59,8 @@ bench: $(VENV)/.done ## the published numbers, as JSON in build/bench
 
 docs: $(VENV)/.done ## write the generated pages of docs/
 	@$(RUN) docs/generate.py
+	@$(RUN) charts/generate.py
+	@$(RUN) docs/gitops/argocd/generate.py
 
 lock: $(VENV)/.done ## lock the dependencies again (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock

@@ -5,14 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import campaign, pages, rollout
+from tests.bench import breaker, breaker_live, campaign, incident, pages, rollout, scale
 
-BENCHES = {"rollout": rollout.main, "campaign": campaign.main, "pages": pages.main}
+BENCHES = {
+    "rollout": rollout.main,
+    "breaker_live": breaker_live.main,
+    "breaker": breaker.main,
+    "incident": incident.main,
+    "campaign": campaign.main,
+    "pages": pages.main,
+    "scale": scale.main,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("only", nargs="*", choices=[*BENCHES, []], help="which (default: all, more than an hour)")
+    parser.add_argument("only", nargs="*", choices=[*BENCHES, []], help="which (default: all, some hours)")
     chosen = parser.parse_args().only or list(BENCHES)
     return max(BENCHES[name]([]) for name in chosen)
 

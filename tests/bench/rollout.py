@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import json
 import statistics
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Any
 
 from keeptrusts_operator.api.quantities import parse_time
 from keeptrusts_operator.kube.client import ApiServer, load_configuration
+from tests.bench import inside
 from tests.bench.result import write
-from tests.cluster import build, install
-from tests.cluster.world import ROOT, StartFailed, World
+from tests.cluster.world import ROOT
 from tests.demo import objects
 from tests.demo.objects import NAMESPACE, STANDIN, Cast
 from tests.demo.stage import Stage
@@ -44,21 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.inside:
         return asyncio.run(_measure(arguments.runs, arguments.proxy_sync))
-    world = World("bench")
-    if world.level != "node":
-        print("the numbers are those of a real node, and a node needs root on Linux: sudo make bench", file=sys.stderr)
-        return 1
-    try:
-        world.start(proxy_sync=arguments.proxy_sync)
-        install.install_all(world)
-        command = [sys.executable, "-m", "tests.bench.rollout", "--inside", f"--runs={arguments.runs}"]
-        command.append(f"--proxy-sync={arguments.proxy_sync}")
-        return subprocess.run(world.inside(command), env=world.environment(), cwd=ROOT, check=False).returncode
-    except (build.Missing, StartFailed) as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        world.stop()
+    return inside.run("tests.bench.rollout", [f"--runs={arguments.runs}"], proxy_sync=arguments.proxy_sync)
 
 
 async def _measure(runs: int, proxy_sync: str) -> int:

@@ -126,6 +126,19 @@ def _extra() -> list[Row]:
     after = {"10 min": 600.0, "1 h": 3600.0, "6 h": 21600.0}
     return [
         Row(
+            "outage",
+            [
+                Case(
+                    f"{r:g}/s x {s:.0%}, to {high:.0%}",
+                    partial(streams.jump, load=Load(r, s, 300.0), low=0.02, high=high, begin=60, seconds=120),
+                )
+                for r, s, high in product((10.0, 100.0), (0.1, 0.5), (0.45, 0.9))
+            ],
+            trips=0.001,
+            extra=True,
+            notes="what both arms need is down; see `opened`, too",
+        ),
+        Row(
             "retries-rare",
             _retries(rare=True),
             trips=0.005,

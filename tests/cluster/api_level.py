@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster import config
@@ -18,11 +19,12 @@ from tests.cluster import config
 START_SECONDS = 90
 
 
-def start(folder: Path, binaries: Path) -> None:
-    """Start on free ports; `run/ready` says that it is up, `run/pids` whom to end."""
+def start(folder: Path, binaries: Path, manager: Sequence[str] = ()) -> None:
+    """Start on free ports; `run/ready` says that it is up, `run/pids` whom to end. `manager`: more arguments of the
+    controller manager."""
     for name in ("run", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    etcd_port, peer_port, api_port = _free_ports(3)
+    etcd_port, peer_port, api_port = free_ports(3)
     server = f"https://127.0.0.1:{api_port}"
     run = folder / "run"
     config.credentials(run, {"admin": '"system:masters"'}, server)
@@ -37,12 +39,13 @@ def start(folder: Path, binaries: Path) -> None:
             f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={api_port}", f"--cert-dir={run}/certs",
             f"--service-account-key-file={run}/sa.key", f"--service-account-signing-key-file={run}/sa.key",
             "--service-account-issuer=https://kubernetes.default.svc", f"--token-auth-file={run}/tokens.csv",
-            "--authorization-mode=RBAC", "--service-cluster-ip-range=10.245.0.0/24", "--endpoint-reconciler-type=none",
+            "--authorization-mode=RBAC", "--service-cluster-ip-range=10.245.0.0/16", "--endpoint-reconciler-type=none",
             f"--audit-policy-file={folder}/audit.yaml", f"--audit-log-path={folder}/log/audit.log",
         ],
         "kube-controller-manager": [
             f"--kubeconfig={run}/admin.yaml", f"--service-account-private-key-file={run}/sa.key",
             f"--root-ca-file={run}/certs/apiserver.crt", "--leader-elect=false", "--secure-port=0",
+            *manager,
         ],
     }  # fmt: skip
     pids: dict[str, int] = {}
@@ -90,7 +93,8 @@ def _wait(server: str, run: Path, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the API server did not come up:\n" + "\n".join(log.splitlines()[-10:]))
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

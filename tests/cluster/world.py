@@ -51,13 +51,14 @@ class World:
     def running(self) -> bool:
         return bool(self.pid) and (self.folder / "run" / "ready").exists()
 
-    def start(self, *, proxy_sync: str = "1s") -> None:
-        """Start it, or find it running. What an earlier one left behind is cleared first."""
+    def start(self, *, proxy_sync: str = "1s", manager: Sequence[str] = ()) -> None:
+        """Start it, or find it running. What an earlier one left behind is cleared first. `manager`: more arguments of
+        the controller manager, at level `api`."""
         if self.running:
             return
         self.stop()
         if self.level == "api":
-            api_level.start(self.folder, build.binaries(node=False))
+            api_level.start(self.folder, build.binaries(node=False), manager)
             return
         binaries = build.binaries(node=True)
         config.write(self.folder, binaries, proxy_sync)

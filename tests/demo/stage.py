@@ -45,6 +45,7 @@ class Stage:
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)  # pod name → first sight of it
     ready_seen: dict[str, float] = field(default_factory=dict)  # revision → when a pod of it was first seen ready
     traffic: Traffic | None = None
+    poll: float = 0.05  # seconds between two looks
     _watcher: asyncio.Task[None] | None = None
 
     def now(self) -> float:
@@ -111,7 +112,7 @@ class Stage:
                 if line != told and self.status:
                     told = line
                     self.say(time.time(), line)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(self.poll)
 
     async def until(self, condition: Callable[[], Any], seconds: float, what: str) -> float:
         """Wait for a condition (sync or async); the time at which it was seen. Raises TimeoutError, saying what."""
@@ -125,12 +126,12 @@ class Stage:
             f"not within {seconds:.0f} s: {what}. Status: {self.status.get('phase')} {self.status.get('message')}"
         )
 
-    async def start_traffic(self, *, rate: float = 100.0, pooled_share: float = 1.0) -> None:
-        """Clients that ask through the Service's cluster IP."""
+    async def start_traffic(self, *, rate: float = 100.0, pooled_share: float = 1.0, **more: Any) -> None:
+        """Clients that ask through the Service's cluster IP; `more`: of `Load`."""
         service = await self.api.get(SERVICES, NAMESPACE, self.cast.name)
         address = service["spec"]["clusterIP"]
         self.traffic = Traffic(
-            Load(address, self.cast.port, rate=rate, pooled_share=pooled_share, headers=self.cast.headers)
+            Load(address, self.cast.port, rate=rate, pooled_share=pooled_share, headers=self.cast.headers, **more)
         )
         self.traffic.start()
 

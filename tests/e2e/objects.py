@@ -32,7 +32,7 @@ def policy(config: Obj | None = None, **spec: Any) -> Obj:
 
 
 def gateway(name: str = "gw", **spec: Any) -> Obj:
-    """Two replicas, one short step, a short soak."""
+    """Two replicas, one short step, a short soak. Nobody judges it: tests of the mechanics have no traffic to judge by."""
     base = demo.deployment(demo.STANDIN)["spec"]
     base["template"]["spec"]["terminationGracePeriodSeconds"] = 2
     base.update(
@@ -44,6 +44,7 @@ def gateway(name: str = "gw", **spec: Any) -> Obj:
             "drainSeconds": 1,
             "connectionDrainTimeout": "2s",
         },
+        circuitBreaker={"mode": "Off"},
     )
     base.update(spec)
     return {

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from keeptrusts_operator.api.names import PREFIX
-from tests.e2e.conftest import Cluster
+from tests.e2e.cluster import Cluster
 from tests.e2e.objects import Obj, gateway
 
 pytestmark = pytest.mark.apiserver

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.e2e.conftest import Cluster
+from tests.e2e.cluster import Cluster
 from tests.e2e.objects import config_map, document, gateway, policy
 
 pytestmark = pytest.mark.cluster

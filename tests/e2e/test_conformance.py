@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.install import NAMESPACE
 from tests.conformance import real, recorded, script
-from tests.e2e.conftest import Cluster
+from tests.e2e.cluster import Cluster
 
 pytestmark = pytest.mark.apiserver
 

@@ -9,158 +9,27 @@ anything else. Not one is tolerated.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import random
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from keeptrusts_operator.api import names
-from tests.e2e.conftest import Cluster
+from tests.e2e.clients import lost, summary, traffic
+from tests.e2e.cluster import Cluster
+from tests.e2e.conftest import Say
+from tests.e2e.leader import Operator, signalled
 from tests.e2e.objects import Obj, document, policy
-from tests.traffic.answers import Answer
-from tests.traffic.generator import Load, Traffic
 
 pytestmark = pytest.mark.cluster
 Serving = tuple[Cluster, str]
-Say = Callable[[str], None]
 
 SEED = os.environ.get("KEEPTRUSTS_SEED", "20")
 KILLS = 10
-RATE = 100.0
-DECIDED = (200, 409)  # what the stand-in answers
 GOOD, BAD = ("Promoted", ""), ("RolledBack", "mode=unhealthy-after:2s")
-
-
-class Operator:
-    """The operator's pods, and their processes as the world's pid namespace shows them."""
-
-    def __init__(self) -> None:
-        self.cluster = Cluster("keeptrusts-system")
-
-    def holder(self) -> str:
-        """Who holds the Lease: the name of a pod."""
-        return str(self.cluster.get("lease", "keeptrusts-operator").get("spec", {}).get("holderIdentity", ""))
-
-    def ready(self) -> dict[str, Obj]:
-        """Pods that are ready and stay, by name."""
-        pods = [p for p in self.cluster.items("pods") if "deletionTimestamp" not in p["metadata"]]
-        return {p["metadata"]["name"]: p for p in pods if _is_ready(p)}
-
-    def leader(self) -> Obj:
-        """The pod that leads; empty while there is none that is ready."""
-        return self.ready().get(self.holder(), {})
-
-    def settle(self, replicas: int, without: frozenset[str] = frozenset()) -> None:
-        """Wait until so many pods are ready, and one of them leads; none of them is one of `without`."""
-
-        def settled() -> bool:
-            ready = self.ready()
-            return len(ready) == replicas and self.holder() in ready and not without & set(ready)
-
-        self.cluster.wait(settled, f"{replicas} operators, one of which leads", 60)
-
-    def scale(self, replicas: int) -> None:
-        self.cluster.kubectl("scale", "deployment/keeptrusts-operator", f"--replicas={replicas}")
-        self.settle(replicas)
-
-    def renew(self) -> None:
-        """Another pod, by a clean end of this one. The kubelet restarts a container at once only the first time, then
-        after 10 s, 20 s and so on up to 5 min: in a new pod the next kill is a first one again. The clean end gives the
-        Lease up; a pod with another name would have to wait 15 s for that of a pod that was removed by force."""
-        old = frozenset(self.ready())
-        self.cluster.kubectl("delete", "pods", "--all", "--wait=false")
-        self.settle(1, without=old)
-
-
-def _is_ready(pod: Obj) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
-
-
-def signalled(pod: Obj, number: signal.Signals) -> None:
-    """Send a signal to the operator's process in a pod."""
-    found = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _runs_operator(p, pod)]
-    assert found, f"no operator runs in {pod['metadata']['name']}"
-    for pid in found:
-        os.kill(pid, number)
-
-
-def _runs_operator(process: Path, pod: Obj) -> bool:
-    with contextlib.suppress(OSError):
-        ours = pod["metadata"]["uid"] in (process / "cgroup").read_text()
-        return ours and b"keeptrusts_operator" in (process / "cmdline").read_bytes()
-    return False
-
-
-@pytest.fixture
-def operator() -> Iterator[Operator]:
-    """The operator, whose next kill is the first one of its container; left with a fresh one."""
-    if not os.environ.get("KEEPTRUSTS_WORLD"):
-        pytest.skip("the operator's processes are only at hand in our own world")
-    operator = Operator()
-    operator.renew()
-    yield operator
-    operator.renew()
-
-
-@pytest.fixture
-def two(operator: Operator) -> Iterator[Operator]:
-    """A leader and a standby."""
-    try:
-        operator.scale(2)
-        yield operator
-    finally:
-        operator.scale(1)
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Print at once, whether the test passes or not."""
-
-    def out(text: str) -> None:
-        with capsys.disabled():
-            print(text, flush=True)
-
-    return out
-
-
-@contextlib.contextmanager
-def traffic(cluster: Cluster) -> Iterator[Traffic]:
-    """Clients that ask through the Service, in a thread of their own."""
-    address = cluster.get("service", "gw")["spec"]["clusterIP"]
-    clients = Traffic(Load(address, 41002, rate=RATE, pooled_share=0.5))
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    loop.call_soon_threadsafe(clients.start)
-    try:
-        yield clients
-    finally:
-        asyncio.run_coroutine_threadsafe(clients.stop(), loop).result(60)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-def lost(answers: list[Answer]) -> list[Answer]:
-    return [a for a in answers if a.status not in DECIDED]
-
-
-def summary(answers: list[Answer]) -> str:
-    """In numbers; requests that were sent once more because their connection had ended are not lost."""
-    new = sum(a.retried for a in answers if a.client >= 20)
-    kept = sum(a.retried for a in answers if a.client < 20)
-    slowest = max(a.done - a.sent for a in answers)
-    return (
-        f"{len(answers)} requests, {len(lost(answers))} lost; sent again: {kept} on kept, {new} on new connections; "
-        f"slowest {slowest:.2f} s"
-    )
 
 
 def seen(cluster: Cluster) -> Obj:

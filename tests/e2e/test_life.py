@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 import yaml
 
-from tests.e2e.conftest import Cluster
+from tests.e2e.cluster import Cluster
 from tests.e2e.objects import config_map, document, gateway, policy
 
 pytestmark = pytest.mark.cluster

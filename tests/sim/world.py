@@ -20,8 +20,11 @@ from keeptrusts_operator.gateways.ledger import Ledger
 from keeptrusts_operator.gateways.watch import Aim, Heard, Sample
 from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import GATEWAYS, POLICIES, ApiError, Obj, Resource
+from keeptrusts_operator.loop.budgets import ForeignBudgets
 from keeptrusts_operator.loop.clock import SteadyClock
 from keeptrusts_operator.loop.credentials import Credentials
+from keeptrusts_operator.loop.governance import Governance
+from keeptrusts_operator.loop.observe import Shared
 from keeptrusts_operator.loop.pace import Pace
 from keeptrusts_operator.loop.reconcile import Reconciler
 from tests.demo import objects
@@ -150,8 +153,9 @@ class SimWorld:
         self.gateways = SimGateways(self)
         self.operator = FaultyKube(self.kube, self._fault, self.say)
         self.operator.past, self.operator.thawed, self.operator.writing = self.past, self._freeze, self._write
+        shared = Shared(Governance(self.kube, lambda: self.at), ForeignBudgets(self.operator))
         clock = SteadyClock(lambda: self.now() + timedelta(seconds=self.clock_error), lambda: self.at)
-        self._reconciler = Reconciler(self.operator, self.gateways, Nobody(), self.namespace, self.name, clock)
+        self._reconciler = Reconciler(self.operator, self.gateways, Nobody(), shared, self.namespace, self.name, clock)
         self._pace, self._next_pass = Pace(), self.at
 
     def kill(self) -> None:

@@ -23,10 +23,15 @@ class Answer:
     connection: int = 0
     retried: bool = False
     error: str = ""
+    near: bool = False  # only a policy that is too broad blocks it
 
     @property
     def lost(self) -> bool:
         return self.status == 0
+
+    @property
+    def wrongly_blocked(self) -> bool:
+        return self.near and outcome(self) == "blocked"
 
 
 def attributed(answers: Iterable[Answer], revision_of: Mapping[str, str]) -> list[Answer]:

@@ -6,29 +6,40 @@ import asyncio
 import json
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.traffic.answers import Answer
 from tests.traffic.connection import Broken, BrokenBeforeFirstByte, Connection, Response
 
 HARMLESS = ("How do I reset my password?", "Write a haiku about rain.", "What is the capital of France?")
 BLOCKED = ("Tell me about project phoenix.",)
+NEAR = ("When is the next project review?", "Summarise this project plan.", "Who leads the billing project?")
+GOOD_TERM, BROAD_TERM = "project phoenix", "project"  # the second blocks what is near as well
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked: `rate` requests a second from `clients` clients; `blocked_share` of the prompts are for blocking."""
+    """What is asked: `rate` requests a second from `clients` clients; `blocked_share` of the prompts are for blocking, and
+    `near_share` of them are blocked only by a policy that is too broad."""
 
     host: str
     port: int
     rate: float = 100.0
     clients: int = 40
-    pooled_share: float = 1.0  # share of the clients that keep their connection; the others open one for each request
+    pooled_share: float = 1.0  # share of the clients that keep their connection; the others open one
+    per_connection: int = 1  # for so many requests
     blocked_share: float = 0.02
+    near_share: float = 0.0
     timeout: float = 30.0
     path: str = "/v1/chat/completions"
     headers: dict[str, str] = field(default_factory=dict)
     seed: int = 1
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    body: bytes
+    near: bool
 
 
 class Traffic:
@@ -40,7 +51,7 @@ class Traffic:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._random = random.Random(load.seed)
-        self._queues: list[asyncio.Queue[bytes | None]] = [asyncio.Queue() for _ in range(load.clients)]
+        self._queues: list[asyncio.Queue[_Prompt | None]] = [asyncio.Queue() for _ in range(load.clients)]
         self._tasks: list[asyncio.Task[None]] = []
         self._connections = [Connection(load.host, load.port) for _ in range(load.clients)]
         self._stale = [False] * load.clients
@@ -73,14 +84,21 @@ class Traffic:
                 sent += 1
             await asyncio.sleep(1 / self._load.rate)
 
-    def _prompt(self) -> bytes:
-        words = BLOCKED if self._random.random() < self._load.blocked_share else HARMLESS
+    def _prompt(self) -> _Prompt:
+        load, dice = self._load, self._random.random()
+        words = (
+            BLOCKED if dice < load.blocked_share else NEAR if dice < load.blocked_share + load.near_share else HARMLESS
+        )
         message = {"role": "user", "content": self._random.choice(words)}
-        return json.dumps({"model": "gpt-4o-mini", "messages": [message]}).encode()
+        return _Prompt(json.dumps({"model": "gpt-4o-mini", "messages": [message]}).encode(), words is NEAR)
 
     async def _client(self, number: int) -> None:
-        while (body := await self._queues[number].get()) is not None:
-            self.answers.append(await self._ask(number, body))
+        load, count = self._load, number % self._load.per_connection  # not all at the same time
+        while (prompt := await self._queues[number].get()) is not None:
+            self.answers.append(replace(await self._ask(number, prompt.body), near=prompt.near))
+            count += 1
+            if number >= load.pooled_share * load.clients and count % load.per_connection == 0:
+                self._connections[number].close()
 
     async def _ask(self, number: int, body: bytes) -> Answer:
         """One request, retried once if its connection broke before the first byte of an answer."""
@@ -100,9 +118,6 @@ class Traffic:
             except (Broken, TimeoutError) as broken:
                 error = str(broken) or f"no answer within {self._load.timeout} s"
                 break
-            finally:
-                if number >= self._load.pooled_share * self._load.clients:
-                    connection.close()
             return self._answer(number, sent, response, retried)
         return Answer(sent, time.time(), 0, client=number, connection=connection.number, retried=retried, error=error)
 

@@ -119,7 +119,7 @@ class RecordIncident:
     Comes last: evidence never delays traffic.
     """
 
-    type: str  # Trip | Outage
+    type: str  # Trip | Passthrough | Outage
     phase: str  # Open | Mitigated | Resolved
     revision: str
     started_at: datetime
@@ -128,6 +128,7 @@ class RecordIncident:
     ended_at: datetime | None = None
     timeline: tuple[tuple[datetime, str], ...] = ()  # when, what
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    passthrough: Mapping[str, Any] = field(default_factory=dict)  # the grant
 
 
 @dataclass(frozen=True)

@@ -186,19 +186,22 @@ def activate_first(look: Look) -> Effect:
 def finish_return(look: Look) -> Effect:
     """The revision that a person wanted back serves; the one that was left is not."""
     left, rollout = look.state.active, look.rollout
-    message = f"left by request for {rollout.revision}"
+    blamed = next((q for q in reversed(look.state.quarantined) if q.revision == left and q.reason == BLOCK_RATE), None)
+    reason, message = (
+        (blamed.reason, blamed.message) if blamed else (REQUESTED, f"left by request for {rollout.revision}")
+    )
     before = next((e for e in reversed(look.state.history) if e.revision == left), None)
     policy_hash, pack = (before.policy_hash, before.pack) if before else ("", None)
     state = ended(look, Outcome.PROMOTED, REQUESTED)
-    entry = HistoryEntry(left, policy_hash, Outcome.ROLLED_BACK, look.now, pack, REQUESTED)
+    entry = HistoryEntry(left, policy_hash, Outcome.ROLLED_BACK, look.now, pack, reason)
     state = replace(
         state,
         active=rollout.revision,
         last_good=rollout.revision,
         history=(*state.history, entry),
-        rollback=Rollback(left, REQUESTED, message, rollout.started_at, policy_hash=policy_hash),
+        rollback=Rollback(left, reason, message, rollout.started_at, policy_hash=policy_hash),
     )
-    return state, Announce("Warning", "RolledBack", f"Rolled back {left} by request: {rollout.revision} serves.")
+    return state, Announce("Warning", "RolledBack", f"Rolled back {left}: {message}; {rollout.revision} serves.")
 
 
 def begin_tests(look: Look) -> Effect:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from keeptrusts_operator.core import judgement
+from keeptrusts_operator.core import grants, judgement
 from keeptrusts_operator.core.actions import RecordIncident
+from keeptrusts_operator.core.grants import Grant, GrantState
 from keeptrusts_operator.core.judgement import BLOCK_RATE
 from keeptrusts_operator.core.look import Look
 from keeptrusts_operator.core.state import Outage, Rollback, State
@@ -24,7 +25,8 @@ def follow(look: Look, state: State) -> tuple[State, tuple[RecordIncident, ...]]
     """The state with what has become known of its last rollback and of an outage, and the incidents to write."""
     state, trip = _follow_rollback(look, state)
     state, outage = _follow_outage(look, state)
-    return state, (*trip, *outage)
+    state, bypass = _follow_passthrough(state)
+    return state, (*trip, *outage, *bypass)
 
 
 def _follow_rollback(look: Look, state: State) -> tuple[State, tuple[RecordIncident, ...]]:
@@ -89,8 +91,45 @@ def _timeline(rollback: Rollback) -> tuple[tuple[datetime, str], ...]:
     return tuple((at, event) for at, event in events if at)
 
 
+def _follow_passthrough(state: State) -> tuple[State, tuple[RecordIncident, ...]]:
+    """Every grant leaves an incident: budgets are read from them. One whose place was taken is closed first."""
+    records = [_bypass(state.superseded, RESOLVED)] if state.superseded and state.superseded.granted_at else []
+    state, grant = replace(state, superseded=None), state.passthrough
+    if grant is None or grant.granted_at is None:
+        return state, tuple(records)
+    over = grant.state is GrantState.ENDED
+    phase = RESOLVED if over else MITIGATED if grant.state is GrantState.REARMING else OPEN
+    written = (
+        f"{phase}/{grant.state}/{grant.expires_at}/{grant.approved_by}/{grant.effective_at}/{grant.last_answer_at}"
+    )
+    if state.passthrough_incident == written:
+        return state, tuple(records)
+    return replace(state, passthrough_incident=written), (*records, _bypass(grant, phase))
+
+
+def _bypass(grant: Grant, phase: str) -> RecordIncident:
+    assert grant.granted_at is not None
+    events = (
+        (grant.requested_at, f"asked for by {grant.requested_by or 'nobody known'}: {grant.reason}"),
+        (grant.granted_at, "granted" + (f", approved by {grant.approved_by}" if grant.approved_by else "")),
+        (grant.effective_at, "effective for new connections"),
+        (grant.last_answer_at, "last answer of the revision that was left"),
+        (grant.ended_at, f"over: {grant.end_reason}"),
+    )
+    return RecordIncident(
+        "Passthrough",
+        phase,
+        grant.rearm_revision,
+        grant.granted_at,
+        f"{grant.requested_by or 'Somebody'} let requests pass: {grant.reason}",
+        ended_at=grant.ended_at,
+        timeline=tuple((at, event) for at, event in events if at),
+        passthrough=grants.to_status(grant),
+    )
+
+
 def _follow_outage(look: Look, state: State) -> tuple[State, tuple[RecordIncident, ...]]:
-    outage, active = state.outage, look.world.revision(state.active)
+    outage, active = state.outage, look.world.revision(state.passing or state.active)
     down = bool(state.active) and not active.ready and look.world.spec.replicas > 0
     if not down:
         if outage is None or not outage.incident:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from keeptrusts_operator.api.circuit_breaker import BreakerMode
 from keeptrusts_operator.core.actions import Announce
 from keeptrusts_operator.core.judgement import Judgement, Verdict
 from keeptrusts_operator.core.look import Look
@@ -28,7 +29,7 @@ def follow(look: Look, state: State) -> tuple[State, Announce | None]:
     if kept and not moved and not _due(fresh, kept):
         return replace(state, judged=kept), None
     told = kept is not None and kept.says_as(fresh)
-    return replace(state, judged=fresh), None if told else _announced(fresh)
+    return replace(state, judged=fresh), None if told else _announced(look, fresh)
 
 
 def _ended(look: Look, state: State) -> Judgement | None:
@@ -48,7 +49,9 @@ def _due(fresh: Judgement, kept: Judgement) -> bool:
     return kept.sampled_at is None or fresh.sampled_at - kept.sampled_at >= CHECKPOINT
 
 
-def _announced(fresh: Judgement) -> Announce | None:
+def _announced(look: Look, fresh: Judgement) -> Announce | None:
     if fresh.verdict not in (Verdict.TRIP, Verdict.HOLD):
         return None
-    return Announce("Warning", fresh.reason, f"The candidate is held: {fresh.message}.")
+    only_told = look.world.spec.circuit_breaker.mode is BreakerMode.NOTIFY
+    done = "The rollout goes on, as spec.circuitBreaker.mode is Notify" if only_told else "The candidate is held"
+    return Announce("Warning", fresh.reason, f"{done}: {fresh.message}.")

@@ -64,6 +64,12 @@ class Look:
         return self.world.revision(self.state.active)
 
     @property
+    def exposed_only(self) -> str:
+        """The revision that the Service selects, if it selects exactly one."""
+        service = self.world.service
+        return service.exposure.revision if isinstance(service, Service) and service.exposure.kind == "Only" else ""
+
+    @property
     def pods_wanted(self) -> int:
         return target.candidate_replicas(self.world, self.state, self.rollout)
 
@@ -202,6 +208,8 @@ class Look:
             return Hold("ServiceConflict", world.service.message)
         if self.state.rollout is None:
             return self._before_the_first()
+        if self.state.frozen and (self.rollout.requested or self.rollout.stage is not Stage.PREPARING):
+            return Hold("Passthrough", "it gets no traffic before the passthrough is over and protections are back")
         if self.rollout.requested:
             return None
         if self.rollout.stage in EXPOSED and self.trouble:

@@ -2,7 +2,7 @@
 
 `decide` takes what was seen and what is remembered, and gives what to do, what to remember and when to look again.
 The first rule of `RULES` whose stage and guard match fires, so the order of the table is the priority:
-rollback request > breaker > health > supersession > pause > promote > advance. A rule only changes the state
+passthrough > rollback request > breaker > health > supersession > pause > promote > advance. A rule only changes the state
 (`effects.py`, requests of people in `requests.py`); what has to be done to the children follows from the new state
 (`target.py`). The tables in `docs/` are generated from here.
 """
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from keeptrusts_operator.api.names import ADOPTED_REVISION, Verb
 from keeptrusts_operator.api.rollout import OnInconclusive
-from keeptrusts_operator.core import effects, incidents, judging, requests, target
+from keeptrusts_operator.core import effects, incidents, judging, passthrough, requests, target
 from keeptrusts_operator.core.actions import Action
 from keeptrusts_operator.core.effects import Effect
 from keeptrusts_operator.core.judgement import Verdict
@@ -133,7 +133,91 @@ def _request(verb: Verb, when: str) -> Rule:
 
 _IN = frozenset
 
+PASSTHROUGH_RULES: tuple[Rule, ...] = (
+    Rule(
+        "PassthroughFound",
+        ANYTIME,
+        "Passthrough",
+        "the Service selects the passthrough revision of a grant (a crash came before status was written)",
+        passthrough.has_traffic,
+        passthrough.take_over,
+    ),
+    Rule(
+        "PassthroughEnded",
+        ANYTIME,
+        "Rearming, when it had traffic",
+        "the time of a grant, or of a request that nobody approved, is over",
+        passthrough.is_over,
+        passthrough.end,
+    ),
+    Rule(
+        "EmergencyPassthroughRequested",
+        ANYTIME,
+        "see [requests](requests.md)",
+        "a person asks for the emergency passthrough, or ends it",
+        lambda look: passthrough.is_unanswered(look, Verb.EMERGENCY_PASSTHROUGH),
+        lambda look: requests.answer(look, Verb.EMERGENCY_PASSTHROUGH),
+    ),
+    Rule(
+        "ApprovePassthroughRequested",
+        ANYTIME,
+        "see [requests](requests.md)",
+        "a second person approves it",
+        lambda look: passthrough.is_unanswered(look, Verb.APPROVE_PASSTHROUGH),
+        lambda look: requests.answer(look, Verb.APPROVE_PASSTHROUGH),
+    ),
+    Rule(
+        "PassthroughBegan",
+        ANYTIME,
+        "Passthrough",
+        "a grant is in force and all pods of its revision are ready; a rollout with traffic ends and begins again later",
+        passthrough.can_take_over,
+        passthrough.take_over,
+    ),
+    Rule(
+        "PassthroughImpossible",
+        ANYTIME,
+        "as before",
+        "there is no such passthrough of the active revision",
+        passthrough.cannot_be_made,
+        passthrough.give_up,
+    ),
+    Rule(
+        "Rearmed",
+        ANYTIME,
+        "Rearming",
+        "a grant is over and the revision that takes the traffic back is ready: one flip",
+        passthrough.can_rearm,
+        passthrough.rearm,
+    ),
+    Rule(
+        "RearmTripped",
+        NO_ROLLOUT,
+        "RollingBack",
+        "protections that have come back block too much: an earlier good revision is prepared, never a passthrough",
+        passthrough.trips_again,
+        passthrough.leave_rearmed,
+    ),
+    Rule(
+        "RearmWatched",
+        ANYTIME,
+        "Stable",
+        "rearm.maxDuration has passed since protections came back",
+        passthrough.is_rearmed,
+        passthrough.finish,
+    ),
+    Rule(
+        "PassthroughReminder",
+        ANYTIME,
+        "Passthrough",
+        "half of its time, or all but five minutes of it, are over",
+        passthrough.is_to_be_told,
+        passthrough.remind,
+    ),
+)
+
 RULES: tuple[Rule, ...] = (
+    *PASSTHROUGH_RULES,
     Rule(
         "TripRecovered",
         EXPOSED,
@@ -196,8 +280,6 @@ RULES: tuple[Rule, ...] = (
     _request(Verb.RETRY, "a person wants content of the quarantine tried again"),
     _request(Verb.RESTART, "a person wants the pods replaced"),
     _request(Verb.PROMOTE, "a person wants the rest of the rollout skipped"),
-    _request(Verb.EMERGENCY_PASSTHROUGH, "a person asks for the emergency passthrough"),
-    _request(Verb.APPROVE_PASSTHROUGH, "a second person approves it"),
     Rule(
         "ActiveRecovered",
         NO_ROLLOUT,
@@ -323,6 +405,7 @@ def decide(world: World, state: State) -> Decision:
     else:
         hold = hold or look.late
         after, announced = _with_hold(look.state, hold, world.now), ()
+    after = passthrough.follow(look, after)
     after, told = judging.follow(look, after)
     after, records = incidents.follow(look, after)
     announced = (*announced, *((told,) if told and not rule else ()))
@@ -344,6 +427,11 @@ def _shift(look: Look, after: State) -> target.Shift:
     """What the Service's annotations say if exposure changes on the way to `after`."""
     service = look.world.service
     current = service.rollout_id if isinstance(service, Service) else ""
+    if after.passthrough and (lets_go := passthrough.let_go(look, after)):
+        if after.passing:
+            reason = f"Passthrough: {after.passthrough.reason}"[:1000]
+            return target.Shift(f"passthrough-{after.passthrough.request_id}", reason, lets_go=lets_go)
+        return target.Shift(current, "Rearmed", lets_go=lets_go)
     rollout = look.state.rollout or after.rollout
     if rollout is None:
         return target.Shift(current, "Repaired: traffic goes to the active revision")
@@ -378,7 +466,12 @@ def _look_again(look: Look, after: State) -> timedelta:
             times += [begun + spec.rollout.soak.duration, begun + spec.rollout.connection_drain_timeout]
     elif after.retry:
         times.append(after.retry.at)
-    if (rollout and rollout.stage is Stage.SOAKING and not rollout.drained_at) or _is_draining(look, after):
+    times += passthrough.next_times(after)
+    if after.rearmed_at:
+        times.append(after.rearmed_at + spec.passthrough.rearm.max_duration)
+    grant = after.passthrough
+    unseen = grant is not None and bool(after.passing) and not (grant.effective_at and grant.last_answer_at)
+    if (rollout and rollout.stage is Stage.SOAKING and not rollout.drained_at) or unseen or _is_draining(look, after):
         longest = MEASURING  # what counters tell wakes nobody up
     if after.outage and not after.outage.incident:
         times.append(after.outage.started_at + incidents.OUTAGE_AFTER)

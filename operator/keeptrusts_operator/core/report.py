@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.names import Verb
+from keeptrusts_operator.api.passthrough import Unattributed
 from keeptrusts_operator.api.quantities import format_duration, format_percent, format_time, parse_percent
 from keeptrusts_operator.core import liveness, signals, target
+from keeptrusts_operator.core.grant_checks import Attribution
+from keeptrusts_operator.core.grants import GrantState
 from keeptrusts_operator.core.judgement import Verdict
 from keeptrusts_operator.core.look import UNEXPOSED, Look
 from keeptrusts_operator.core.machine import Decision
@@ -30,6 +34,7 @@ from keeptrusts_operator.core.world import (
 )
 
 HASH_VERSION = 1
+NOT_LOGGING_AFTER = timedelta(seconds=60)
 WORDS = {
     Verdict.TRIP: "it blocks more than is tolerated",
     Verdict.HOLD: "it may block more than is tolerated",
@@ -89,6 +94,8 @@ def status_of(world: World, decision: Decision, previous: Mapping[str, Any]) -> 
 def story(world: World, decision: Decision) -> tuple[str, str]:
     """Phase and the one sentence for the on-call reader."""
     state, hold = decision.state, decision.hold
+    if state.frozen:
+        return _bypassed(world, state)
     if state.rollout:
         stage = state.rollout.stage
         phase = "RollingBack" if state.rollout.requested else PHASE_OF_STAGE[stage]
@@ -122,6 +129,38 @@ def story(world: World, decision: Decision) -> tuple[str, str]:
     return "Pending", f"{desired.revision} is about to be prepared; {serving}."
 
 
+def _bypassed(world: World, state: State) -> tuple[str, str]:
+    """A passthrough has the traffic, or protections have just come back."""
+    grant, look = state.passthrough, Look(world, state)
+    assert grant is not None
+    who = grant.requested_by or "nobody known"
+    if grant.state is GrantState.ACTIVE:
+        parachute = world.parachute
+        what = ", ".join(parachute.bypassed) if isinstance(parachute, Content) and parachute.bypassed else "policies"
+        text = (
+            f"BYPASS of {what} by {who} until {_clock(grant.expires_at)}: {grant.reason}. {grant.rearm_revision} comes back "
+            f"by itself; to end it now: {look.command(Verb.EMERGENCY_PASSTHROUGH, 'off')}"
+        )
+        granted = (grant.expires_at or world.now) - (grant.granted_at or world.now)
+        if granted < grant.requested_duration and not grant.approved_by:
+            text += f". A second person extends it: {look.command(Verb.APPROVE_PASSTHROUGH, grant.request_id)}"
+        return "Passthrough", text
+    if state.rearmed_at:
+        watched = format_duration(world.spec.passthrough.rearm.max_duration)
+        return (
+            "Rearming",
+            f"{state.active} has the traffic back after the passthrough of {who}; it is watched for {watched}.",
+        )
+    back = world.revision(grant.rearm_revision)
+    pods = f"{back.ready} of {target.serving_replicas(world, state)}"
+    text = f"The passthrough of {who} is over ({grant.end_reason}); {grant.rearm_revision} takes the traffic back"
+    return "Rearming", f"{text} as soon as its pods are ready: {pods}."
+
+
+def _clock(time: datetime | None) -> str:
+    return format_time(time.replace(microsecond=0)) if time else "its end"
+
+
 def conditions(
     world: World, decision: Decision, phase: str, message: str, status: Mapping[str, Any]
 ) -> list[Condition]:
@@ -131,7 +170,7 @@ def conditions(
     reconciling = state.rollout is not None and not stalled
     available = _available(world, state)
     in_sync = isinstance(world.desired, Content) and world.desired.revision == state.active and not state.rollout
-    ready = in_sync and available.status == "True" and not stalled
+    ready = in_sync and available.status == "True" and not stalled and not state.frozen
     return [
         Condition("Ready", "True" if ready else "False", "Promoted" if ready else stalled or phase, message),
         Condition("Reconciling", "True" if reconciling else "False", phase, message),
@@ -142,6 +181,8 @@ def conditions(
         _healthy(world, state, signals.from_status((status.get("health") or {}).get("signals"))),
         _scrapeable(world, state),
         _tripped(state),
+        _passthrough_available(world),
+        _passthrough_active(world, state),
         *_budget(world),
     ]
 
@@ -172,7 +213,7 @@ def _available(world: World, state: State) -> Condition:
     service = world.service
     if isinstance(service, ServiceConflict):
         return Condition("Available", "Unknown", "ServiceConflict", service.message)
-    allowed = [state.active] + ([state.rollout.revision] if state.rollout else [])
+    allowed = [state.active, state.passing] + ([state.rollout.revision] if state.rollout else [])
     ready = {name: world.revision(name).ready for name in allowed if name}
     exposure = target.exposure(state)
     serving = ready.get(exposure.revision, 0) if exposure.kind == "Only" else sum(ready.values())
@@ -246,6 +287,42 @@ def _scrapeable(world: World, state: State) -> Condition:
     if scrape.read == scrape.of:
         return Condition("Scrapeable", "True", "CountersRead", words)
     return Condition("Scrapeable", "False", "CountersNotRead", f"{words}: {scrape.why}")
+
+
+def _passthrough_available(world: World) -> Condition:
+    """Whether there is a parachute, and somebody who would be known to have pulled it: said before it is needed."""
+    parachute, accepts = world.parachute, world.spec.passthrough.unattributed is Unattributed.ACCEPT
+    kind = "PassthroughAvailable"
+    if parachute is None:
+        return Condition(kind, "False", "NoActiveRevision", "no revision has been activated yet")
+    if isinstance(parachute, Unreadable):
+        return Condition(kind, "Unknown", parachute.reason, parachute.message)
+    if isinstance(parachute, Unusable):
+        return Condition(kind, "False", "CannotDerive", parachute.message)
+    if world.attribution is Attribution.NONE and not accepts:
+        message = (
+            "nobody could be held to a request: the admission policies are not installed (charts/plain/admission.yaml, or "
+            "the chart), and spec.passthrough.unattributed is Refuse"
+        )
+        return Condition(kind, "False", "Unattributed", message)
+    bypassed = ", ".join(parachute.bypassed) or "nothing: the active policy blocks nothing that may be bypassed"
+    return Condition(kind, "True", "Packed", f"revision {parachute.revision} is packed; it bypasses {bypassed}")
+
+
+def _passthrough_active(world: World, state: State) -> Condition:
+    grant, kind = state.passthrough, "PassthroughActive"
+    if grant is None or not state.passing:
+        waiting = grant is not None and grant.state in (GrantState.PENDING, GrantState.STARTING)
+        reason = str(grant.state) if grant and waiting else "NotActive"
+        words = (
+            f"asked for by {grant.requested_by}: {grant.reason}" if grant and waiting else "no passthrough is in force"
+        )
+        return Condition(kind, "False", reason, words)
+    last, since = world.last_answers.get(state.passing), grant.effective_at
+    words = f"{state.passing} has all traffic, asked for by {grant.requested_by or 'nobody known'}: {grant.reason}"
+    if since and world.now - since > NOT_LOGGING_AFTER and (last is None or last < since):
+        return Condition(kind, "True", "PassthroughNotLogging", f"{words}; no decision of it has been counted since")
+    return Condition(kind, "True", "Active", words)
 
 
 def _tripped(state: State) -> Condition:
@@ -343,6 +420,8 @@ def _traffic(world: World, state: State, before: Iterable[Mapping[str, Any]]) ->
     told = {(row.get("revision"), row.get("role")): str(row.get("share", "")) for row in before}
     exposure = world.service.exposure if isinstance(world.service, Service) else NOTHING
     rows = [(state.active, "Active")] if state.active else []
+    if state.passing:
+        rows.append((state.passing, "Passthrough"))
     if state.rollout:
         rows.append((state.rollout.revision, "Candidate"))
     reached = [n for n, _ in rows if exposure == LIVE or exposure.revision == n]

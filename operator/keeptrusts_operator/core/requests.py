@@ -12,11 +12,11 @@ from datetime import timedelta
 from enum import StrEnum
 
 from keeptrusts_operator.api.names import Verb
-from keeptrusts_operator.core import effects
+from keeptrusts_operator.core import effects, grant_rules, grants, passthrough
 from keeptrusts_operator.core.actions import Announce
 from keeptrusts_operator.core.effects import REQUESTED, Effect
 from keeptrusts_operator.core.look import UNEXPOSED, Look
-from keeptrusts_operator.core.state import Answer, Outcome, Quarantine, Request, Stage, State
+from keeptrusts_operator.core.state import Answer, HistoryEntry, Outcome, Quarantine, Request, Stage, State
 from keeptrusts_operator.core.world import Content, World
 
 PREVIOUS = "previous"
@@ -34,6 +34,7 @@ class Situation(StrEnum):
     SCALE_UP = "scale-up"
     SOAKING = "soak"
     RETURNING = "going back by request"
+    PASSTHROUGH = "passthrough, or protections just back"
 
 
 class Does(StrEnum):
@@ -48,19 +49,23 @@ class Does(StrEnum):
     LEVEL = "pauses or resumes; a level that losing the annotation does not change"
     RELEASE = "takes the content out of quarantine, or ends the wait for the next try"
     RESTART = "replaces the pods that run now, one by one"
-    LATER = "refused: not available in this version"
+    REARM_ON = "names the revision that takes the traffic when the passthrough is over"
+    GRANT = "grants, refuses or ends a passthrough"
+    APPROVE = "extends a passthrough, or lets it begin"
 
 
 def _same(does: Does) -> dict[Situation, Does]:
     return dict.fromkeys(Situation, does)
 
 
+_BEFORE_THE_FIRST = {Situation.EMPTY: Does.REFUSE, Situation.FIRST: Does.REFUSE}
 TABLE: Mapping[Verb, Mapping[Situation, Does]] = {
     Verb.ROLLBACK: {
         **_same(Does.LEAVE),
         Situation.EMPTY: Does.REFUSE,
         Situation.FIRST: Does.REFUSE,
         Situation.STABLE: Does.GO_BACK,
+        Situation.PASSTHROUGH: Does.REARM_ON,
     },
     Verb.PROMOTE: {
         **_same(Does.REFUSE),
@@ -71,8 +76,8 @@ TABLE: Mapping[Verb, Mapping[Situation, Does]] = {
     Verb.PAUSE: _same(Does.LEVEL),
     Verb.RETRY: _same(Does.RELEASE),
     Verb.RESTART: {**_same(Does.RESTART), Situation.EMPTY: Does.REFUSE},
-    Verb.EMERGENCY_PASSTHROUGH: _same(Does.LATER),
-    Verb.APPROVE_PASSTHROUGH: _same(Does.LATER),
+    Verb.EMERGENCY_PASSTHROUGH: {**_same(Does.GRANT), **_BEFORE_THE_FIRST},
+    Verb.APPROVE_PASSTHROUGH: {**_same(Does.APPROVE), **_BEFORE_THE_FIRST},
 }
 
 
@@ -86,6 +91,8 @@ class Refusal(Exception):
 def situation(look: Look) -> Situation:
     """Which column of the table holds."""
     rollout = look.state.rollout
+    if look.state.frozen:
+        return Situation.PASSTHROUGH
     if rollout is None:
         return Situation.STABLE if look.state.active else Situation.EMPTY
     if not look.state.active:
@@ -112,14 +119,26 @@ def answer(look: Look, verb: Verb) -> Effect:
     """Act on the new request of a verb, once."""
     asked = look.asked(verb)
     assert asked is not None
-    by = f" by {asked.by}" if asked.by else ""
+    by, does = f" by {asked.by}" if asked.by else "", TABLE[verb][situation(look)]
+    if does in (Does.GRANT, Does.APPROVE):
+        return _granted(look, verb, f"{verb}={asked.argument}{by}")
     try:
-        state, message = _HANDLERS[TABLE[verb][situation(look)]](look, verb, asked.argument)
+        state, message = _HANDLERS[does](look, verb, asked.argument)
         outcome, announce = Answer.DONE, Announce("Normal", "RequestDone", f"{verb}={asked.argument}{by}: {message}.")
     except Refusal as refusal:
         state, message, outcome = look.state, refusal.message, Answer.REFUSED
         announce = Announce("Warning", "RequestRefused", f"{verb}={asked.argument}{by}: {message}.")
     return record(look, state, verb, outcome, message), announce
+
+
+def _granted(look: Look, verb: Verb, what: str) -> Effect:
+    turn = passthrough.answer(look, verb)
+    refused = turn.outcome is grant_rules.Outcome.REFUSED
+    outcome, reason = (
+        (Answer.REFUSED, "RequestRefused") if refused else (Answer.DONE, f"Passthrough{turn.outcome.value}")
+    )
+    state = record(look, passthrough.taken(look, turn), verb, outcome, turn.message)
+    return state, Announce("Warning", reason, f"{what}: {turn.message}.")
 
 
 def recover(look: Look) -> Effect:
@@ -150,10 +169,6 @@ def _refuse(look: Look, verb: Verb, value: str) -> Handled:
     raise Refusal(f"makes no sense now: {now}")
 
 
-def _later(look: Look, verb: Verb, value: str) -> Handled:
-    raise Refusal("this version of the operator has no emergency passthrough")
-
-
 def _leave(look: Look, verb: Verb, value: str) -> Handled:
     """Away from the candidate. Naming anything else means a way back to it, as when nothing is under way."""
     rollout = look.rollout
@@ -181,13 +196,43 @@ def _go_back(look: Look, verb: Verb, value: str) -> Handled:
         raise Refusal(f"{value or 'an empty value'} is not a revision to go back to; {_valid_rollbacks(look)}")
     if state.rollout:
         state = effects.ended(look, Outcome.SUPERSEDED, REQUESTED)
+    state = _unwanted(look, state, target)
+    return effects.start_return(look, state, target), f"{target} takes the traffic as soon as all of its pods are ready"
+
+
+def _unwanted(look: Look, state: State, target: str) -> State:
+    """What is wanted now is not tried again by itself."""
     desired = look.world.desired
     if isinstance(desired, Content) and desired.revision != target:
         entry = Quarantine(
             desired.revision, desired.policy_hash, Outcome.ROLLED_BACK, REQUESTED, "left by request", look.now
         )
         state = replace(state, quarantined=(*state.quarantined, entry))
-    return effects.start_return(look, state, target), f"{target} takes the traffic as soon as all of its pods are ready"
+    return state
+
+
+def _rearm_on(look: Look, verb: Verb, value: str) -> Handled:
+    """While a passthrough has the traffic it stays there; which revision takes it back is what a rollback names."""
+    state, grant = look.state, look.state.passthrough
+    if state.rollout and value == state.rollout.revision:
+        return _leave(look, verb, value)
+    if state.rearmed_at:
+        raise Refusal("protections have just come back and are watched; ask again when it is over")
+    target = (look.previous_good() or "") if value in (PREVIOUS, state.active) else value
+    if not target or not look.can_return_to(target):
+        raise Refusal(f"{value or 'an empty value'} is not a revision to go back to; {_valid_rollbacks(look)}")
+    assert grant is not None
+    before = next((e for e in reversed(state.history) if e.revision == state.active), None)
+    left = HistoryEntry(
+        state.active,
+        before.policy_hash if before else "",
+        Outcome.ROLLED_BACK,
+        look.now,
+        before.pack if before else None,
+        REQUESTED,
+    )
+    state = replace(state, history=(*state.history, left), passthrough=grants.rearms_at(grant, target))
+    return _unwanted(look, state, target), f"{target} takes the traffic when the passthrough is over"
 
 
 def _valid_rollbacks(look: Look) -> str:
@@ -249,7 +294,7 @@ def _restart(look: Look, verb: Verb, value: str) -> Handled:
 
 _HANDLERS: Mapping[Does, Callable[[Look, Verb, str], Handled]] = {
     Does.REFUSE: _refuse,
-    Does.LATER: _later,
+    Does.REARM_ON: _rearm_on,
     Does.LEAVE: _leave,
     Does.GO_BACK: _go_back,
     Does.SKIP_AHEAD: _skip_ahead,

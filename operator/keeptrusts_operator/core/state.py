@@ -14,7 +14,8 @@ from typing import Any
 
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.quantities import format_time, parse_time
-from keeptrusts_operator.core import judgement
+from keeptrusts_operator.core import grants, judgement
+from keeptrusts_operator.core.grants import Grant, GrantState
 from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.world import Pack
 
@@ -164,6 +165,29 @@ class State:
     requests: tuple[Request, ...] = ()  # the newest of each verb
     outage: Outage | None = None
     judged: Judgement | None = None  # the judge's word of the candidate, as it was written last
+    passthrough: Grant | None = None
+    passthrough_revision: str = ""  # that has the traffic, or had it until `rearmed_at`
+    passthrough_told: int = 0  # how many reminders of its end were given
+    passthrough_incident: str = ""  # as in `Rollback`
+    rearmed_at: datetime | None = None  # when traffic went back after a passthrough; None: not, or no longer watched
+    superseded: Grant | None = None  # a grant whose place a newer one took; its incident is to be closed
+
+    @property
+    def passing(self) -> str:
+        """The revision that all traffic goes to because of a grant; empty when no grant says so."""
+        if self.passthrough is None or self.rearmed_at:
+            return ""
+        return self.passthrough_revision if self.passthrough.state in (GrantState.ACTIVE, GrantState.REARMING) else ""
+
+    @property
+    def frozen(self) -> bool:
+        """A passthrough has the traffic, or protections have just come back: nothing else may move it."""
+        return bool(self.passing) or self.rearmed_at is not None
+
+    @property
+    def rearm_id(self) -> str:
+        """What the judge calls the watch over protections that have come back."""
+        return f"rearm-{self.passthrough.request_id}" if self.passthrough else ""
 
     def quarantine_of(self, revision: str, policy_hash: str) -> Quarantine | None:
         """The entry that keeps this content from being tried, if any: by its policy where that is to blame."""
@@ -211,6 +235,7 @@ def from_status(status: Mapping[str, Any]) -> State:
         requests=tuple(_request_from(r) for r in status.get("requests", ())),
         outage=Outage(parse_time(outage["startedAt"]), outage.get("incident", "")) if outage else None,
         judged=judgement.from_status(status["breaker"]) if status.get("breaker") else None,
+        **_passthrough_from(status),
     )
 
 
@@ -240,11 +265,40 @@ def to_status(state: State) -> dict[str, Any]:
             "reason": state.retry.reason,
             "message": state.retry.message[:MESSAGE_LIMIT],
         }
+    if state.passthrough:
+        status["passthrough"] = _passthrough_out(state)
+        status["passthroughRevision"] = state.passthrough_revision
     if state.judged:
         status["breaker"] = judgement.to_status(state.judged)
     if state.outage:
         status["outage"] = _compact(startedAt=format_time(state.outage.started_at), incident=state.outage.incident)
     return {k: v for k, v in status.items() if v not in ("", [], None)}
+
+
+def _passthrough_from(status: Mapping[str, Any]) -> dict[str, Any]:
+    kept = status.get("passthrough")
+    if not kept:
+        return {}
+    superseded = kept.get("superseded")
+    return {
+        "passthrough": grants.from_status(kept),
+        "passthrough_revision": status.get("passthroughRevision", ""),
+        "passthrough_told": kept.get("reminders", 0),
+        "passthrough_incident": kept.get("incident", ""),
+        "rearmed_at": _time(kept.get("rearmedAt")),
+        "superseded": grants.from_status(superseded) if superseded else None,
+    }
+
+
+def _passthrough_out(state: State) -> dict[str, Any]:
+    assert state.passthrough is not None
+    more = _compact(
+        reminders=state.passthrough_told or None,
+        incident=state.passthrough_incident,
+        rearmedAt=_time_out(state.rearmed_at),
+        superseded=grants.to_status(state.superseded) if state.superseded else None,
+    )
+    return {**grants.to_status(state.passthrough), **more}
 
 
 def _rollback_from(r: Mapping[str, Any]) -> Rollback:

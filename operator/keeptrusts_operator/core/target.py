@@ -25,6 +25,7 @@ from keeptrusts_operator.core.actions import (
     ScaleRevision,
     ShiftTraffic,
 )
+from keeptrusts_operator.core.grants import GrantState
 from keeptrusts_operator.core.shares import plan
 from keeptrusts_operator.core.state import Outcome, Rollout, Stage, State
 from keeptrusts_operator.core.world import (
@@ -50,6 +51,7 @@ class Shift:
     seals: bool = (
         False  # the rollout is over for good: a rollback of it that was issued before and comes late must fail
     )
+    lets_go: tuple[str, ...] = ()  # revisions whose pods are cut right after the write: their pooled clients would stay
 
 
 def serving_replicas(world: World, state: State) -> int:
@@ -73,6 +75,8 @@ def candidate_replicas(world: World, state: State, rollout: Rollout) -> int:
 def exposure(state: State) -> Exposure:
     """What the Service should let traffic reach."""
     rollout = state.rollout
+    if state.passing:
+        return only(state.passing)
     if rollout and state.active:
         if rollout.stage in (Stage.CANARY, Stage.SCALE_UP):
             return LIVE
@@ -91,7 +95,23 @@ def replicas(world: World, state: State) -> dict[str, int]:
         wanted[state.active] = standby if soaking else full
     if state.rollout:
         wanted[state.rollout.revision] = candidate_replicas(world, state, state.rollout)
-    return wanted
+    return {**wanted, **_passthrough_replicas(world, state)}
+
+
+def _passthrough_replicas(world: World, state: State) -> dict[str, int]:
+    """The passthrough revision in full from the request on; otherwise what `standbyReplicas` keeps warm of it. And the
+    revision that takes the traffic back."""
+    full, grant = serving_replicas(world, state), state.passthrough
+    ready = world.parachute.revision if isinstance(world.parachute, Content) else ""
+    standby = world.spec.passthrough.standby_replicas.of(full)
+    if state.passing:
+        assert grant is not None
+        return {state.passing: full, **({grant.rearm_revision: full} if grant.rearm_revision else {})}
+    if not ready:
+        return {}
+    starting = grant is not None and grant.state is GrantState.STARTING
+    count = full if starting else standby
+    return {ready: count} if count else {}
 
 
 def may_expose(world: World, state: State, wanted: Exposure) -> bool:
@@ -105,9 +125,13 @@ def may_expose(world: World, state: State, wanted: Exposure) -> bool:
         return not strangers
     if wanted.kind == "Only":
         pods = world.revision(wanted.revision)
-        candidate = wanted.revision == _candidate(state)
-        return pods.ready >= (serving_replicas(world, state) if candidate else 1)
+        moves = wanted.revision in (_candidate(state), state.passing) and not _goes_back(state)
+        return pods.ready >= (serving_replicas(world, state) if moves else 1)
     return True
+
+
+def _goes_back(state: State) -> bool:
+    return state.passthrough is not None and state.passthrough.state is GrantState.REARMING
 
 
 def actions(world: World, state: State, shift: Shift) -> tuple[Action, ...]:
@@ -131,6 +155,7 @@ def _ordered(world: World, state: State, shift: Shift) -> Iterator[Action]:
     write = ShiftTraffic(wanted_exposure, shift.reason, shift.rollout_id, shift.tripped_revision, lowering=lowers)
     if shifts and lowers:
         yield write
+        yield from _let_go(world, shift)
     left = [r for r in world.revisions.values() if not wanted.get(r.name) and _replicas(r)]
     in_haste = [r for r in left if state.outcome_of(r.name) is not Outcome.PROMOTED]
     if settled or (shifts and lowers):
@@ -140,6 +165,7 @@ def _ordered(world: World, state: State, shift: Shift) -> Iterator[Action]:
         yield from _bring(world, world.revision(name), count)
     if shifts and not lowers:
         yield write
+        yield from _let_go(world, shift)
         for revision in in_haste:
             yield from _empty(world, revision)
     if settled and shift.seals:
@@ -149,6 +175,13 @@ def _ordered(world: World, state: State, shift: Shift) -> Iterator[Action]:
         yield from (ScaleRevision(n, c) for n, c in wanted.items() if 0 < c < _replicas(world.revision(n)))
         yield from (DeleteRevision(name) for name in _forgotten(world, state))
     yield from _keep(world, state, wanted)
+
+
+def _let_go(world: World, shift: Shift) -> Iterator[Action]:
+    """Their Deployments make new pods at once, which get no traffic."""
+    for name in shift.lets_go:
+        if pods := tuple(p.uid for p in world.revision(name).running):
+            yield CutPods(name, pods, world.spec.rollout.drain_seconds)
 
 
 def _empty(world: World, revision: Revision) -> Iterator[Action]:
@@ -197,8 +230,9 @@ def _bring(world: World, revision: Revision, count: int) -> Iterator[Action]:
     """What is missing of a revision that should run: its objects, its true template, its pods."""
     workload = revision.workload
     if workload is None or not revision.config_map:
-        if isinstance(world.desired, Content) and world.desired.revision == revision.name:
-            yield CreateRevision(world.desired, count)
+        known = [c for c in (world.desired, world.parachute) if isinstance(c, Content) and c.revision == revision.name]
+        if known:
+            yield CreateRevision(known[0], count)
         elif workload is None and revision.restorable:
             yield RestoreWorkload(revision.name, count)
     elif workload.drifted and revision.restorable:
@@ -209,12 +243,15 @@ def _bring(world: World, revision: Revision, count: int) -> Iterator[Action]:
 
 def _forgotten(world: World, state: State) -> list[str]:
     """Revisions beyond `revisionHistoryLimit`, oldest first, that nothing may want any more."""
-    keep = {state.active, _candidate(state), state.last_good}
-    if isinstance(world.desired, Content):
-        keep.add(world.desired.revision)
+    keep = {state.active, _candidate(state), state.last_good, state.passthrough_revision}
+    keep |= {c.revision for c in (world.desired, world.parachute) if isinstance(c, Content)}
+    if state.passthrough:
+        keep.add(state.passthrough.rearm_revision)
     past = [r for r in world.revisions.values() if r.name not in keep and not r.pods and not _replicas(r)]
+    outdated = [r.name for r in past if r.standby]  # a passthrough of what is active no more
+    past = [r for r in past if not r.standby]
     past.sort(key=lambda r: (r.created_at is not None, r.created_at, r.name))
-    return [r.name for r in past[: max(0, len(past) - world.spec.revision_history_limit)]]
+    return outdated + [r.name for r in past[: max(0, len(past) - world.spec.revision_history_limit)]]
 
 
 def _replicas(revision: Revision) -> int:

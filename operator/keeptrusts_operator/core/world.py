@@ -15,6 +15,8 @@ from typing import Any
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.policy import BehaviourTest
+from keeptrusts_operator.core.grant_checks import Attribution
+from keeptrusts_operator.core.grants import Spent
 from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.signals import Signals
 
@@ -86,6 +88,7 @@ class Content:
     model: str = ""  # that behaviour tests name
     expected_increase: float = 0.0  # of the block rate, by the policy's own word; fractions of all requests
     expected_decrease: float = 0.0
+    bypassed: tuple[str, ...] = ()  # of a passthrough: the policies that it leaves out, or only flags
     config_map: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     deployment: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -209,6 +212,7 @@ class Revision:
     restorable: bool = True  # the stored rendering is at hand, so that a lost or edited Deployment can be put back
     pods: tuple[Pod, ...] = ()
     budget: Budget = Budget.ABSENT
+    standby: bool = False  # made to be a passthrough
 
     @property
     def running(self) -> tuple[Pod, ...]:
@@ -233,6 +237,15 @@ class Asked:
     def argument(self) -> str:
         """The value without what follows a `#`, which only tells two equal requests apart."""
         return self.value.partition("#")[0].strip()
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Annotations that go with a request; a change of them alone is none."""
+
+    reason: str = ""
+    scope: str = ""
+    ticket: str = ""
 
 
 @dataclass(frozen=True)
@@ -282,6 +295,10 @@ class World:
     signals: Signals = field(default_factory=dict)  # of health
     last_answers: Mapping[str, datetime] = field(default_factory=dict)  # by revision: when a counter moved last
     endpoints: frozenset[str] | None = None  # revisions that EndpointSlices of the Service hold; None: not looked at
+    notes: Notes = Notes()
+    parachute: Desired | None = None  # the passthrough of the active revision; None: nothing is active
+    attribution: Attribution = Attribution.NONE
+    spent: tuple[Spent, ...] | None = None  # by earlier grants; None: not read
     adopted: tuple[AdoptedPod, ...] = ()
     foreign_budget: str = ""  # somebody else's PodDisruptionBudget that covers our pods
 

@@ -43,7 +43,7 @@ class Exposure:
         """After another change. A process that has only begun to look knows the rate from the one before it."""
         watched, rate = windows.seconds(at), self.rate
         if watched >= LEAST_WATCHED:
-            rate = windows.total((case.active, case.candidate), at).requests / watched
+            rate = windows.rate((case.active, case.candidate), at)
         p95 = quantile(windows.total((case.active,), at).latency, 0.95)
         return Exposure(case.stage, at, rate, self.p95 if math.isinf(p95) else p95)
 

@@ -71,6 +71,7 @@ class Judge:
                 self._own[count.revision] = own.seed(count.lifetime.requests, count.lifetime.blocked)
         if seconds <= 0.0:
             return
+        self.windows.looked(at, seconds)
         for revision, more in sums.items():
             mine = Slice(stable_requests=more.requests, stable_blocked=more.blocked, seconds=seconds)
             self._own[revision] = self._own.get(revision, Baseline()).feed(mine)

@@ -21,6 +21,7 @@ from keeptrusts_operator.gateways.exposure import Exposure
 from keeptrusts_operator.gateways.windows import Windows
 
 ATTRIBUTION_SECONDS = 600.0  # a rise that begins later after a change of all traffic is not blamed on it
+LEAST_KNOWN = 200.0  # requests of a revision that is judged by what it blocked itself before
 UNREAD_SECONDS = 10.0  # without a page of the candidate; after that nothing is said in its favour
 MOST_NOISE = 0.1  # between stable pods: with more, nothing a candidate does could be told from it, for a whole rollout
 WITNESS = 2.0  # times the blocked requests that a trip needs: what a pod should show before its word counts
@@ -94,6 +95,7 @@ class Trial:
         self._beside = paired.from_dict(checkpoint.get("beside"), beside, case.given.burst)
         before = Exposure.kept(checkpoint.get("exposure"), at)
         self._exposure = before or Exposure(case.stage, at)
+        self._began_at = at if before is None else -math.inf  # when the candidate got its first traffic
         self._sampled_at: float | None = None
         self._read_at = -math.inf  # when the candidate was read last
         self._before, self._slices = self._watch, deque[Slice](maxlen=TRAIL)
@@ -122,6 +124,8 @@ class Trial:
             return
         minutes = windows.minutes(self._case.active, at)
         base = self._watch.baseline
+        if self._case.active == self._case.candidate and max(base.requests, sum(n for n, _ in minutes)) < LEAST_KNOWN:
+            return  # after a passthrough that outlived its operator: what it blocked before is not known
         if sum(n for n, _ in minutes) < base.requests:  # this process has not seen enough of it
             minutes = [(base.requests, base.blocked)]
         self._alone = Alone.after(minutes, self._settings.trip, base.burstiness(self._settings.burst))
@@ -140,7 +144,8 @@ class Trial:
         seen = Slice(canary.requests, canary.blocked, stable.requests, stable.blocked, seconds)
         if self._case.counted_late:
             e = self._exposure
-            seen = with_arrivals(seen, self._case.share, e.rate, at - e.at, e.longest)
+            exposed = min(1.0, (at - self._began_at) / seconds)  # the first slice began before it had any traffic
+            seen = with_arrivals(seen, exposed * self._case.share, e.rate, at - e.at, e.longest)
         if self._case.stage != OF_ALL:
             self._step(seen)
             self._beside = self._beside.step(canary, stable, seconds, seen.arrived)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import math
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from keeptrusts_operator.api.references import Credential
 from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.measured import NotKnown, Traffic
 from keeptrusts_operator.core.world import Flow, GatewayHealth, Pack, Scrape, TestReport
+from keeptrusts_operator.gateways.asking import TIMEOUT_SECONDS, Answer, Asker
 from keeptrusts_operator.gateways.behaviour import BehaviourTests, Plan
 from keeptrusts_operator.gateways.counters import NotMetrics, Page, read_page
 from keeptrusts_operator.gateways.credentials import headers_of, why_not
@@ -24,11 +26,10 @@ from keeptrusts_operator.gateways.judging import Case
 from keeptrusts_operator.gateways.ledger import Ledger, Unread
 from keeptrusts_operator.gateways.pods import Target, base_url
 
-REQUEST_TIMEOUT = httpx.Timeout(1.0)
-LONGEST = 3.0  # seconds from question to answer; a pod that trickles is asked again after it
-PATIENCE = 0.25  # seconds that a look waits for its pods; who answers later is in a later look
+PATIENCE = 0.25  # seconds
 IDLE_SECONDS = 30.0
-MAX_BODY = 1 << 20
+SLOW_SECONDS = 5.0  # from look to look; less is the pace of judging
+LOADED_SECONDS = 5.0  # for which what a pod has loaded is not asked again
 CONSECUTIVE = 2  # a verdict needs this many samples that say the same
 STATUS = {"healthy": GatewayHealth.HEALTHY, "degraded": GatewayHealth.DEGRADED, "unhealthy": GatewayHealth.UNHEALTHY}
 
@@ -76,19 +77,22 @@ class GatewayWatch:
 
     def __init__(
         self,
+        asker: Asker,
         client: httpx.AsyncClient,
         wake: Callable[[], None],
         looked: Callable[[bool], None] = lambda answered: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._wake, self._looked, self._monotonic = client, wake, looked, monotonic
+        self._asker, self._wake, self._looked, self._monotonic = asker, wake, looked, monotonic
         self._aim: Aim | None = None
         self._changed = asyncio.Event()
         self._known: dict[str, Sample] = {}
         self._last: dict[str, tuple[GatewayHealth, int]] = {}  # newest answer, and how often in a row
+        self._asked_loaded: dict[str, float] = {}
         self._ledger = Ledger()
         self._asking: dict[str, asyncio.Task[_Said]] = {}  # by pod UID
         self._tests = BehaviourTests(client, wake)
+        self._phase = random.random()  # of slow looks, as a share of their period
 
     def aim(self, aim: Aim) -> None:
         """From now on."""
@@ -100,6 +104,7 @@ class GatewayWatch:
         uids = {t.uid for t in aim.targets}
         self._known = {u: s for u, s in self._known.items() if u in uids}
         self._last = {u: s for u, s in self._last.items() if u in uids}
+        self._asked_loaded = {u: at for u, at in self._asked_loaded.items() if u in uids}
         if before is None or _asks_for(aim) != _asks_for(before):
             self._changed.set()
 
@@ -131,9 +136,9 @@ class GatewayWatch:
                 began = self._monotonic()
                 if self._aim is not None and self._aim.settings.scheme == "http":
                     await self._look(self._aim)
-                period = self._aim.period if self._aim else IDLE_SECONDS
+                due = next_look(began, self._aim.period if self._aim else IDLE_SECONDS, self._phase)
                 try:
-                    await asyncio.wait_for(self._changed.wait(), max(0.05, began + period - self._monotonic()))
+                    await asyncio.wait_for(self._changed.wait(), max(0.05, due - self._monotonic()))
                 except TimeoutError:
                     continue
         finally:
@@ -150,7 +155,7 @@ class GatewayWatch:
         for target in fresh:
             self._asking[target.uid] = asyncio.create_task(self._ask(target, aim))
         if fresh:
-            await asyncio.wait([self._asking[t.uid] for t in fresh], timeout=PATIENCE)
+            await asyncio.wait([self._asking[t.uid] for t in fresh], timeout=_patience(aim.period))
         if (self._aim or aim).settings != aim.settings:
             return
         answered = {u: task.result() for u, task in self._asking.items() if task.done()}
@@ -177,11 +182,12 @@ class GatewayWatch:
     async def _ask(self, target: Target, aim: Aim) -> _Said:
         """Ask one pod everything, at once."""
         settings, base = aim.settings, base_url(target, aim.settings)
-        health, loaded, page = await asyncio.gather(
-            self._health(base, settings.health.status),
-            self._loaded(base, settings.loaded_config, aim.credential),
-            self._page(base, settings, aim.credential),
-        )
+        async with self._asker.places:
+            health, loaded, page = await asyncio.gather(
+                self._health(base, settings.health.status),
+                self._loaded(target.uid, base, settings.loaded_config, aim.credential),
+                self._page(base, settings, aim.credential),
+            )
         return _Said(health, loaded, page)
 
     async def _page(self, base: str, settings: GatewaySettings, credential: Credential | None) -> Page | Unread | None:
@@ -193,7 +199,7 @@ class GatewayWatch:
         path = settings.metrics.path
         answer = await self._get(base + path, credential)
         if answer is None:
-            return Unread(f"no answer from {path} within {LONGEST:g} s")
+            return Unread(f"no answer from {path} within {TIMEOUT_SECONDS:g} s")
         if not answer.ok:
             return Unread(f"{path} answers HTTP {answer.status}")
         try:
@@ -211,28 +217,37 @@ class GatewayWatch:
             return STATUS[word.lower()]
         return GatewayHealth.HEALTHY if answer.ok else GatewayHealth.UNKNOWN
 
-    async def _loaded(self, base: str, config: LoadedConfig | None, credential: Credential | None) -> Pack | None:
+    async def _loaded(
+        self, uid: str, base: str, config: LoadedConfig | None, credential: Credential | None
+    ) -> Pack | None:
+        """What it has loaded; a third of all requests, so once known it is not asked at every look."""
         if config is None:
             return None
+        known, now = self._known.get(uid), self._monotonic()
+        if known and known.loaded and now - self._asked_loaded.get(uid, -math.inf) < LOADED_SECONDS:
+            return known.loaded
+        self._asked_loaded[uid] = now
         answer = await self._get(base + config.path, credential)
         if answer is None or not answer.ok:
             return None
         name, version = _pointer(answer.body, config.name), _pointer(answer.body, config.version)
         return Pack(name, version) if isinstance(name, str) and isinstance(version, str) else None
 
-    async def _get(self, url: str, credential: Credential | None = None) -> _Answer | None:
+    async def _get(self, url: str, credential: Credential | None = None) -> Answer | None:
         """One bounded request; None for anything that is not an answer."""
-        try:
-            request = self._client.stream("GET", url, headers=headers_of(credential), timeout=REQUEST_TIMEOUT)
-            async with asyncio.timeout(LONGEST), request as response:
-                data = bytearray()
-                async for chunk in response.aiter_bytes():
-                    data += chunk
-                    if len(data) > MAX_BODY:
-                        return None
-                return _Answer(response.status_code, data.decode(errors="replace"))
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
-            return None
+        return await self._asker.get(url, headers_of(credential))
+
+
+def next_look(began: float, period: float, phase: float) -> float:
+    """When to look next, at the latest a period after the last look began. Slow looks are at moments of one's own
+    (`phase`: 0 … 1): hundreds of gateways that a new leader finds at once would be asked at once for ever."""
+    due = began + period
+    return due - (due - phase * period) % period if period >= SLOW_SECONDS else due
+
+
+def _patience(period: float) -> float:
+    """Seconds that a look waits for its pods; who answers later is in a later look. Slow looks can wait for time-outs."""
+    return PATIENCE if period < SLOW_SECONDS else 3 * TIMEOUT_SECONDS
 
 
 def _asks_for(aim: Aim) -> tuple[object, ...]:
@@ -247,24 +262,6 @@ class _Said:
     health: GatewayHealth
     loaded: Pack | None
     page: Page | Unread | None
-
-
-@dataclass(frozen=True)
-class _Answer:
-    status: int
-    text: str
-
-    @property
-    def ok(self) -> bool:
-        return 200 <= self.status < 300
-
-    @property
-    def body(self) -> Any:
-        """The parsed JSON; None when it is not JSON."""
-        try:
-            return json.loads(self.text)
-        except ValueError:
-            return None
 
 
 def _pointer(value: Any, pointer: str) -> Any:

@@ -39,9 +39,11 @@ class _Decisions:
 
 @dataclass
 class _Bucket:
-    """Everything that was counted in it, by revision or by (revision, pod)."""
+    """Everything that was counted in it, by revision or by (revision, pod); and over how many seconds, which may have
+    begun before it."""
 
     counted: dict[Key, Increment] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def add(self, key: Key, more: Increment) -> None:
         known = self.counted.get(key)
@@ -113,6 +115,10 @@ class Windows:
             since, last = self._moving or (at, at)
             self._moving = (since if at - last <= PAUSE else at, at)
 
+    def looked(self, at: float, seconds: float) -> None:
+        """What is added at this time was counted since the look before, so long ago."""
+        self._buckets.at(at).seconds += seconds
+
     def keep(self, pods: Collection[str]) -> None:
         """Pods that are gone do not count as read any more; what they counted stays."""
         self._read = {p: r for p, r in self._read.items() if p in pods}
@@ -124,6 +130,12 @@ class Windows:
             for revision in revisions:
                 total += bucket.counted.get((revision,), nothing)
         return total
+
+    def rate(self, revisions: Collection[str], at: float) -> float:
+        """Requests per second of these revisions in the last 5 minutes. Not `total` by `seconds`: between rollouts pods are
+        looked at every 30 s, and what the oldest of these looks brought was counted before the 5 minutes began."""
+        seconds = sum(bucket.seconds for bucket in self._buckets.since(at))
+        return self.total(revisions, at).requests / max(seconds, 1.0)
 
     def seconds(self, at: float) -> float:
         """How much of the 5 minutes has been watched yet."""

@@ -7,17 +7,21 @@ of what was read would then remove them), and cost ten times the CPU.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
 
 from keeptrusts_operator.api import names
 from keeptrusts_operator.kube.port import (
+    LEASES,
     ApiError,
     Conflict,
     Forbidden,
@@ -29,6 +33,8 @@ from keeptrusts_operator.kube.port import (
 )
 
 TIMEOUT_SECONDS = 5.0  # less than the margin of the Lease: a write is over before another replica may lead
+CONNECTIONS = 32  # at a time for reads, and as many for writes: more only make the API server's own queue longer
+KEPT_SECONDS = 30.0  # that an idle connection is kept: a TLS handshake costs more than ten requests
 APPLY, MERGE, JSON_PATCH = (
     "application/apply-patch+yaml",
     "application/merge-patch+json",
@@ -55,16 +61,24 @@ async def load_configuration() -> Configuration:
 
 
 class ApiServer:
-    """`Kube` over HTTP. Use as an async context manager."""
+    """`Kube` over HTTP. Use as an async context manager.
+
+    Reads have connections of their own: neither a write nor the Lease ever waits behind hundreds of loops that look.
+    """
 
     def __init__(self, configuration: Configuration) -> None:
-        self._client = ApiClient(configuration)
+        self._configuration = configuration
+        self._tls = RESTClientObject(configuration).ssl_context
+        self._proxy = configuration.proxy or _proxy(configuration.host)
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether they are for reads
+        self._reading = asyncio.Semaphore(CONNECTIONS)
 
     async def __aenter__(self) -> ApiServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()  # type: ignore[no-untyped-call]
+        for session in self._sessions.values():
+            await session.close()
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Obj:
         return await self._call("GET", _path(resource, namespace, name))
@@ -119,25 +133,52 @@ class ApiServer:
         body: Any = None,
         content_type: str = "application/json",
     ) -> Obj:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
-        serialized = await self._client.param_serialize(
-            method,
-            path,
-            header_params=headers,
-            auth_settings=["BearerToken"],
-        )
-        _, url, headers, _, _ = serialized
-        if query:
-            url += "?" + urlencode(query)
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, connect=5)
+        url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = {"Accept": "application/json", "Content-Type": content_type, **await self._authorization()}
+        reads = method == "GET" and f"/{LEASES.plural}/" not in path
+        # A read that waits is late, no more; its time-out begins when it is sent. That of a write bounds the waiting, too.
+        waiting = self._reading if reads else contextlib.nullcontext()
         try:
-            answer = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
-                method, url, headers=headers, body=body, _request_timeout=timeout
-            )
-            status, data = answer.status, await answer.read()
+            async with (
+                waiting,
+                self._session(reads=reads).request(
+                    method,
+                    url,
+                    headers=headers,
+                    data=None if body is None else json.dumps(body).encode(),
+                    proxy=self._proxy,
+                    proxy_headers=self._configuration.proxy_headers,
+                    allow_redirects=False,
+                    server_hostname=self._configuration.tls_server_name or None,
+                ) as answer,
+            ):
+                status, data = answer.status, await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__} {error}") from error
         return _decoded(method, path, status, data)
+
+    async def _authorization(self) -> dict[str, str]:
+        """The token, read again when it is to be renewed."""
+        token = (await self._configuration.auth_settings()).get("BearerToken")
+        return {"Authorization": str(token["value"])} if token else {}
+
+    def _session(self, *, reads: bool) -> aiohttp.ClientSession:
+        """Without `trust_env`: it reads ~/.netrc and the proxies of the environment at every single request."""
+        if reads not in self._sessions:
+            connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEPT_SECONDS, ssl=self._tls)
+            self._sessions[reads] = aiohttp.ClientSession(
+                connector=connector,
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, connect=5),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=1 << 21,
+            )
+        return self._sessions[reads]
+
+
+def _proxy(server: str) -> str | None:
+    """The proxy that the environment names for a server."""
+    parts = urlsplit(server)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def _decoded(method: str, path: str, status: int, data: bytes) -> Obj:

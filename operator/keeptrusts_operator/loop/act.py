@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from keeptrusts_operator.api import names
+from keeptrusts_operator.api.quantities import parse_time
 from keeptrusts_operator.core.actions import (
     Action,
     Announce,
@@ -28,6 +29,7 @@ from keeptrusts_operator.core.actions import (
     ScaleRevision,
     ShiftTraffic,
 )
+from keeptrusts_operator.core.incidents import RESOLVED
 from keeptrusts_operator.core.world import NOTHING, Service
 from keeptrusts_operator.kube.port import (
     BUDGETS,
@@ -217,12 +219,22 @@ class Actor:
         try:
             with contextlib.suppress(Conflict):  # it exists
                 await self._kube.create(INCIDENTS, {k: v for k, v in obj.items() if k != "status"})
+                await self._prune()
             patch = {"status": obj["status"]}
             await self._kube.merge(INCIDENTS, metadata["namespace"], metadata["name"], patch, subresource="status")
         except ApiError as error:
             logger.warning("%s/%s: incident %s: %s", self._namespace, self._name, metadata["name"], error)
             return False
         return True
+
+    async def _prune(self) -> None:
+        """Incidents that are over for longer than `incidentRetention`. A new one is the occasion to look."""
+        oldest = self._clock() - self._seen.world.spec.passthrough.incident_retention
+        for obj in await self._kube.list(INCIDENTS, self._namespace, {names.LABEL_DEPLOYMENT: self._name}):
+            status = obj.get("status") or {}
+            ended = status.get("endedAt")
+            if status.get("phase") == RESOLVED and ended and parse_time(ended) < oldest:
+                await self._kube.delete(INCIDENTS, self._namespace, obj["metadata"]["name"])
 
     def _event(self, action: Announce) -> Obj:
         return event(self._seen.gateway, action.type, action.reason, action.message, self._clock())

@@ -7,8 +7,10 @@ timers, indexes, patches or webhooks of Kopf: they lose updates or die on a fail
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
+import resource
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,21 +20,28 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from keeptrusts_operator.api import names
+from keeptrusts_operator.gateways.asking import Asker
 from keeptrusts_operator.gateways.control_planes import ControlPlanes
 from keeptrusts_operator.gateways.credentials import AllowedHosts
 from keeptrusts_operator.gateways.watch import GatewayWatch
 from keeptrusts_operator.kube.port import Kube
 from keeptrusts_operator.kube.secrets import Secrets
 from keeptrusts_operator.loop.clock import SteadyClock, wall
+from keeptrusts_operator.loop.observe import Shared
 from keeptrusts_operator.loop.outside import Asking
 from keeptrusts_operator.loop.policies import PolicyReporter
 from keeptrusts_operator.loop.reconcile import Reconciler
 from keeptrusts_operator.loop.runner import Runner
 from keeptrusts_operator.loop.telemetry import Telemetry
+from keeptrusts_operator.loop.turns import Turns, looks_urgent
 
 logger = logging.getLogger(__name__)
 
 FINALIZER = f"{names.GROUP}/operator"
+MAX_FILES = 16_384
+GC_THRESHOLDS = (10_000, 20, 50)
+"""Python's own (700, 10, 10) go through the whole heap again and again while JSON is read: with 300 gateways everything
+stands still for a third of a second each time. Young garbage is still collected early."""
 WATCHED_CHILDREN = (("", "v1", "services"), ("", "v1", "pods"), ("", "v1", "configmaps"), ("apps", "v1", "deployments"))
 
 
@@ -49,17 +58,21 @@ class App:
 
     def __init__(self, kube: Kube, telemetry: Telemetry, allowed: AllowedHosts) -> None:
         self._kube, self._telemetry, self._allowed = kube, telemetry, allowed
-        self._secrets = Secrets(kube)
+        self._secrets, self._shared = Secrets(kube), Shared.over(kube)
         self._runners: dict[tuple[str, str], Runner] = {}
         self._policy_of: dict[tuple[str, str], str] = {}
         self._policies = PolicyReporter(kube, wall)
+        self._turns = Turns()
         self.started = asyncio.Event()
 
     async def run(self, configuration: Configuration, namespaces: tuple[str, ...]) -> None:
         """Run until a signal or cancellation. No namespaces: all of them."""
-        limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+        _allow_many_files()
+        gc.set_threshold(*GC_THRESHOLDS)
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)  # for behaviour tests
         plane_limits = httpx.Limits(max_connections=256)  # of their own: those that hang cannot use up the gateways'
         async with (
+            Asker() as asker,
             httpx.AsyncClient(limits=limits, trust_env=False) as client,
             httpx.AsyncClient(limits=plane_limits, trust_env=False) as plane_client,
         ):
@@ -68,7 +81,7 @@ class App:
             reporter = asyncio.create_task(self._policies.run(), name="policy reporter")
             try:
                 await kopf.operator(
-                    registry=self._registry(configuration, client, planes),
+                    registry=self._registry(configuration, asker, client, planes),
                     settings=_settings(),
                     standalone=True,
                     clusterwide=not namespaces,
@@ -80,7 +93,7 @@ class App:
                 asking.cancel()
 
     def _registry(
-        self, configuration: Configuration, client: httpx.AsyncClient, planes: ControlPlanes
+        self, configuration: Configuration, asker: Asker, client: httpx.AsyncClient, planes: ControlPlanes
     ) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
@@ -96,8 +109,8 @@ class App:
             id="loop",
             cancellation_timeout=5.0,
         )
-        async def loop(namespace: str | None, name: str, **_: Any) -> None:
-            await self._loop(client, planes, namespace or "", name)
+        async def loop(namespace: str | None, name: str, status: kopf.Status, **_: Any) -> None:
+            await self._loop(asker, client, planes, namespace or "", name, urgent=looks_urgent(status))
 
         @kopf.on.event(names.GROUP, names.VERSION, names.GATEWAY_DEPLOYMENT.plural, registry=registry, id="wake")
         async def gateway_changed(namespace: str | None, name: str, spec: kopf.Spec, **_: Any) -> None:
@@ -118,7 +131,9 @@ class App:
 
         return registry
 
-    async def _loop(self, client: httpx.AsyncClient, planes: ControlPlanes, namespace: str, name: str) -> None:
+    async def _loop(
+        self, asker: Asker, client: httpx.AsyncClient, planes: ControlPlanes, namespace: str, name: str, *, urgent: bool
+    ) -> None:
         """The control loop of one GatewayDeployment, from its first sight to its deletion."""
         key = (namespace, name)
 
@@ -130,10 +145,10 @@ class App:
             if reconciler.stirred:
                 wake()
 
-        gateways = GatewayWatch(client, wake, looked)
+        gateways = GatewayWatch(asker, client, wake, looked)
         outside = Asking(self._secrets, planes, namespace, name, wake)
-        reconciler = Reconciler(self._kube, gateways, outside, namespace, name, SteadyClock())
-        runner = self._runners[key] = Runner(reconciler, self._telemetry, namespace, name)
+        reconciler = Reconciler(self._kube, gateways, outside, self._shared, namespace, name, SteadyClock())
+        runner = self._runners[key] = Runner(reconciler, self._telemetry, self._turns, namespace, name, urgent=urgent)
         watching = asyncio.create_task(gateways.run(), name=f"gateways of {namespace}/{name}")
         try:
             await runner.run()
@@ -155,6 +170,14 @@ class App:
     def _wake(self, namespace: str, name: str) -> None:
         if runner := self._runners.get((namespace, name)):
             runner.wake()
+
+
+def _allow_many_files() -> None:
+    """As many as may be: a hundred gateways that are judged at once hold 1,000 connections, more than many a default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _settings() -> kopf.OperatorSettings:

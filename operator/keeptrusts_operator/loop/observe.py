@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,14 +11,17 @@ from datetime import datetime
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec, parse_deployment
 from keeptrusts_operator.api.errors import InvalidSpec
+from keeptrusts_operator.api.names import Verb
+from keeptrusts_operator.core.grants import Spent, spent_of
 from keeptrusts_operator.core.state import State
-from keeptrusts_operator.core.world import Budget, Service, ServiceConflict, Unusable, World
+from keeptrusts_operator.core.world import Asked, Budget, Service, ServiceConflict, Unusable, World
 from keeptrusts_operator.gateways.watch import Heard
 from keeptrusts_operator.kube.port import (
     BUDGETS,
     CONFIG_MAPS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
+    INCIDENTS,
     PODS,
     SERVICES,
     ApiError,
@@ -26,10 +30,28 @@ from keeptrusts_operator.kube.port import (
     Obj,
 )
 from keeptrusts_operator.loop import views
+from keeptrusts_operator.loop.budgets import ForeignBudgets
+from keeptrusts_operator.loop.governance import Governance
+from keeptrusts_operator.loop.parachute import Parachutes
 from keeptrusts_operator.loop.source import DryRuns, Renderings, read_desired
 from keeptrusts_operator.render import children
 
+logger = logging.getLogger(__name__)
+
 LABEL_SERVICE = "kubernetes.io/service-name"  # on EndpointSlices
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all loops look at together."""
+
+    governance: Governance
+    foreign_budgets: ForeignBudgets
+
+    @classmethod
+    def over(cls, kube: Kube) -> Shared:
+        """By way of one API."""
+        return cls(Governance(kube), ForeignBudgets(kube))
 
 
 @dataclass
@@ -37,6 +59,8 @@ class Memory:
     """What one loop keeps between looks. Nothing here must survive a restart: it only saves calls."""
 
     dry_runs: DryRuns
+    parachutes: Parachutes
+    shared: Shared
     renderings: Renderings = field(default_factory=Renderings)
     last_spec: GatewayDeploymentSpec | None = None
     true_templates: dict[str, str] = field(default_factory=dict)  # revision → hash of its template as rendered
@@ -92,7 +116,7 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
             kube.list(PODS, namespace, ours),
         ),
         asyncio.gather(
-            kube.list(BUDGETS, namespace),
+            _budget_objects(kube, memory, namespace, name, now),
             _slices(kube, namespace, name, state),
             _adopted(kube, namespace, spec),
         ),
@@ -109,6 +133,8 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
         [r for r, deployment in by_revision.items() if await _has_drifted(kube, memory, r, deployment, maps.get(r))]
     )
     memory.keep(by_revision)
+    parachute = await memory.parachutes.pack(gateway, spec, state, maps, lambda r: r in by_revision)
+    requests = views.requests_of(gateway)
     own_budgets, foreign = _budgets(budgets, pods, gateway, spec)
     world = World(
         now=now,
@@ -120,7 +146,11 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
         service=_service_view(service_object, gateway, spec),
         revisions=views.revision_views(name, config_maps, deployments, pods, heard.samples, drifted, own_budgets),
         uid=metadata["uid"],
-        requests=views.requests_of(gateway),
+        requests=requests,
+        notes=views.notes_of(gateway),
+        parachute=parachute,
+        attribution=await memory.shared.governance.attribution(),
+        spent=await _spent(kube, namespace, name, state, requests),
         tests=heard.tests,
         judgement=heard.judgement,
         scrape=heard.scrape,
@@ -133,9 +163,32 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
     return Observation(world, gateway, service_object, by_revision, maps, reread)
 
 
+async def _spent(
+    kube: Kube, namespace: str, name: str, state: State, requests: Mapping[Verb, Asked]
+) -> tuple[Spent, ...] | None:
+    """What earlier grants have used, from the incidents that they left; read only for a request that depends on it.
+    What cannot be read, or makes no sense, is not known: nothing is granted then."""
+    new = [
+        verb
+        for verb in (Verb.EMERGENCY_PASSTHROUGH, Verb.APPROVE_PASSTHROUGH)
+        if verb in requests and not ((old := state.request(verb)) and old.value == requests[verb].value)
+    ]
+    if not new:
+        return None
+    try:
+        incidents = await kube.list(INCIDENTS, namespace, {names.LABEL_DEPLOYMENT: name})
+        kept = [(i.get("status") or {}).get("passthrough") for i in incidents]
+        return spent_of(k for k in kept if k)
+    except (ApiError, ValueError, KeyError) as error:
+        logger.warning("%s/%s: earlier grants cannot be read: %s", namespace, name, error)
+        return None
+
+
 async def _slices(kube: Kube, namespace: str, name: str, state: State) -> Sequence[Obj] | None:
-    """EndpointSlices are read only while it is not known whether a rollback is effective."""
-    if state.rollback is None or state.rollback.issued_at is None or state.rollback.effective_at:
+    """EndpointSlices are read only while it is not known whether a rollback, or a passthrough, is effective."""
+    grant, left = state.passthrough, state.rollback
+    bypass = grant is not None and grant.live and grant.granted_at is not None and grant.effective_at is None
+    if not bypass and (left is None or left.issued_at is None or left.effective_at):
         return None
     return await kube.list(ENDPOINT_SLICES, namespace, {LABEL_SERVICE: name})
 
@@ -151,6 +204,12 @@ async def _adopted(kube: Kube, namespace: str, spec: GatewayDeploymentSpec) -> S
     selector = deployment["spec"]["selector"]
     pods = await kube.list(PODS, namespace, selector.get("matchLabels") or {})
     return [p for p in pods if views.selects(selector, p["metadata"].get("labels") or {})]
+
+
+async def _budget_objects(kube: Kube, memory: Memory, namespace: str, name: str, now: datetime) -> Sequence[Obj]:
+    """Ours, and those of no gateway."""
+    own = await kube.list(BUDGETS, namespace, {names.LABEL_DEPLOYMENT: name})
+    return [*own, *await memory.shared.foreign_budgets.of(namespace, now)]
 
 
 def _budgets(

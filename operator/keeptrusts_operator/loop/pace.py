@@ -7,12 +7,17 @@ from datetime import timedelta
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0  # seconds
 FREE_PASSES = 20  # passes in a row that each did something, before the brake: two writers that undo each other
 LONGEST_BRAKE = 10.0  # seconds
+LONG_WAIT = 60.0  # seconds, of a look for its own sake
+SPREAD = 0.25  # the longest share by which such a wait is shortened
 
 
 class Pace:
     """Counts how passes ended; every answer is in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: float = 0.0) -> None:
+        """`place`: 0 … 1, of this loop among all: long waits are shortened by it, so that loops which began together
+        do not look again together for ever."""
+        self._place = place
         self._failures = 0
         self._busy = 0
 
@@ -26,5 +31,6 @@ class Pace:
         self._failures = 0
         self._busy = self._busy + 1 if not look_again else 0
         if self._busy <= FREE_PASSES:
-            return look_again.total_seconds()
+            seconds = look_again.total_seconds()
+            return seconds if seconds < LONG_WAIT else seconds * (1 - SPREAD * self._place)
         return min(0.1 * 2.0 ** min(self._busy - FREE_PASSES, 10), LONGEST_BRAKE)

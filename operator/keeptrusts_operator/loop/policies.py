@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 MAX_FINDINGS = 100
 MAX_USERS = 100
+REST_SECONDS = 1.0
+"""After each round, or longer, so that reports never take more than a tenth of the time: a policy that hundreds run is
+asked for again and again while they change."""
 
 
 class PolicyReporter:
@@ -44,8 +48,9 @@ class PolicyReporter:
         while True:
             due = [key for key, at in self._reread.items() if at <= loop.time()]
             self._asked.update(due)
-            while self._asked:
-                key = self._asked.pop()
+            asked, self._asked = self._asked, set()
+            began = loop.time()
+            for key in asked:
                 self._reread.pop(key, None)
                 try:
                     again = await self.report(*key)
@@ -57,11 +62,11 @@ class PolicyReporter:
                     again = True
                 if again:
                     self._reread[key] = loop.time() + RECHECK_SECONDS
-            self._wake.clear()
-            try:
-                await asyncio.wait_for(self._wake.wait(), RECHECK_SECONDS if self._reread else None)
-            except TimeoutError:
-                continue
+            await asyncio.sleep(min(max(REST_SECONDS, 9 * (loop.time() - began)), RECHECK_SECONDS))
+            if not self._asked:
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), RECHECK_SECONDS if self._reread else None)
 
     async def report(self, namespace: str, name: str) -> bool:
         """Write what changed in one policy's status. True: look again soon, no watch tells of its source."""

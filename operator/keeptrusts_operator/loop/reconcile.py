@@ -10,6 +10,7 @@ from typing import Protocol
 from keeptrusts_operator.api.circuit_breaker import BreakerMode
 from keeptrusts_operator.api.gateway import CountedAt
 from keeptrusts_operator.api.references import Credential
+from keeptrusts_operator.core import grants
 from keeptrusts_operator.core.confirmation import Confirmation, Question, confirm
 from keeptrusts_operator.core.look import EXPOSED
 from keeptrusts_operator.core.machine import Decision, decide
@@ -21,14 +22,16 @@ from keeptrusts_operator.gateways.behaviour import Plan
 from keeptrusts_operator.gateways.control_plane_poller import Follow
 from keeptrusts_operator.gateways.judging import Case, Confirm
 from keeptrusts_operator.gateways.pods import Target
+from keeptrusts_operator.gateways.trial import OF_ALL
 from keeptrusts_operator.gateways.watch import IDLE_SECONDS, Aim, Heard
 from keeptrusts_operator.kube.port import GATEWAYS, ApiError, Conflict, Kube, NotFound, Obj
 from keeptrusts_operator.loop.act import Actor, Receipt
 from keeptrusts_operator.loop.clock import SteadyClock
 from keeptrusts_operator.loop.credentials import Credentials
 from keeptrusts_operator.loop.mergepatch import diff
-from keeptrusts_operator.loop.observe import Memory, Observation, SpecUnusable, observe
+from keeptrusts_operator.loop.observe import Memory, Observation, Shared, SpecUnusable, observe
 from keeptrusts_operator.loop.outside import Outside
+from keeptrusts_operator.loop.parachute import Parachutes
 from keeptrusts_operator.loop.source import RECHECK_SECONDS, DryRuns
 from keeptrusts_operator.loop.vitals import Vitals
 
@@ -66,11 +69,19 @@ class Reconciler:
     changed. It keeps nothing that a restart may not lose."""
 
     def __init__(
-        self, kube: Kube, gateways: Gateways, outside: Outside, namespace: str, name: str, clock: SteadyClock
+        self,
+        kube: Kube,
+        gateways: Gateways,
+        outside: Outside,
+        shared: Shared,
+        namespace: str,
+        name: str,
+        clock: SteadyClock,
     ) -> None:
         self._kube, self._gateways, self._outside, self._clock = kube, gateways, outside, clock
         self._namespace, self._name = namespace, name
-        self._memory = Memory(DryRuns(kube))
+        dry_runs = DryRuns(kube)
+        self._memory = Memory(dry_runs, Parachutes(dry_runs), shared)
         self._vitals = Vitals()
 
     async def once(self) -> Pass:
@@ -85,7 +96,7 @@ class Reconciler:
             )  # children go with their owner (garbage collection), or stay by --cascade=orphan
         try:
             state = from_status(gateway.get("status") or {})
-            if not (state.rollout or state.retry or state.outage):
+            if not _waits(state):
                 self._clock.settle()
             now = self._clock.now()
             heard, plane = self._gateways.heard(now), self._outside.heard()
@@ -128,15 +139,16 @@ class Reconciler:
         """Ask every pod that may serve or may still answer, and test the candidate when its tests are due."""
         world, rollout = seen.world, state.rollout
         left = state.rollback if state.rollback and not state.rollback.last_answer_at else None
-        wanted = (state.active, rollout.revision if rollout else "", left.revision if left else "")
+        candidate, leaving = rollout.revision if rollout else "", left.revision if left else ""
+        wanted = (state.active, candidate, leaving, state.passthrough_revision)
         targets = tuple(
             Target(p.uid, p.ip, name, p.created_at.timestamp())
             for name in dict.fromkeys(n for n in wanted if n)
             for p in world.revision(name).pods
             if p.ip
         )
-        leaving = left is not None and bool(world.revision(left.revision).pods)
-        period = _period(seen.world, state) if rollout else FAST if leaving else IDLE_SECONDS
+        moving = state.frozen or (bool(leaving) and bool(world.revision(leaving).pods))
+        period = _period(seen.world, state) if rollout else FAST if moving else IDLE_SECONDS
         credentials = self._outside.credentials(world.spec)
         plan, case = _plan(seen, state, targets, credentials.gateway), self._case(world, state)
         self._gateways.aim(Aim(targets, world.spec.gateway, state.active, period, plan, case, credentials.gateway))
@@ -146,6 +158,8 @@ class Reconciler:
 
     def _case(self, world: World, state: State) -> Case | None:
         """Whom to judge: a candidate with traffic, beside an active revision."""
+        if state.rearmed_at:
+            return _rearm_case(world, state)
         rollout, content, metrics = state.rollout, world.desired, world.spec.gateway.metrics
         if rollout is None or rollout.stage not in EXPOSED or not state.active or rollout.requested:
             return None
@@ -222,7 +236,22 @@ def _period(world: World, state: State) -> float:
     assert rollout is not None
     if rollout.stage in (Stage.CANARY, Stage.SCALE_UP):
         return FAST if len(world.revision(rollout.revision).pods) <= FEW_PODS else 2 * FAST
-    return 4 * FAST if rollout.drained_at else 2 * FAST
+    return 2 * FAST if rollout.stage in EXPOSED and not rollout.drained_at else 4 * FAST
+
+
+def _waits(state: State) -> bool:
+    """Something is waited for: then time goes on by the steady clock alone."""
+    grant = state.passthrough
+    bypass = grant is not None and (grant.live or state.frozen)
+    return bool(state.rollout or state.retry or state.outage or bypass)
+
+
+def _rearm_case(world: World, state: State) -> Case | None:
+    """Protections that have come back, against what they blocked when they served last."""
+    if world.spec.gateway.metrics.decisions is None or world.spec.circuit_breaker.mode is BreakerMode.OFF:
+        return None
+    given = world.spec.circuit_breaker
+    return Case(state.rearm_id, state.active, state.active, OF_ALL, 1.0, given, kept=state.judged)
 
 
 def _plan(seen: Observation, state: State, targets: tuple[Target, ...], credential: Credential | None) -> Plan | None:
@@ -246,4 +275,16 @@ def _with_receipt(decision: Decision, receipt: Receipt, before: State) -> Decisi
         if state.rollback and before.rollback and state.rollback.detected_at == before.rollback.detected_at:
             state = replace(state, rollback=replace(state.rollback, incident=before.rollback.incident))
         state = replace(state, outage=before.outage)
+        state = _with_unrecorded_passthrough(state, before)
     return replace(decision, state=state)
+
+
+def _with_unrecorded_passthrough(state: State, before: State) -> State:
+    """Grants whose incident could not be written: it is tried again in the next pass."""
+    old, new = before.passthrough, state.passthrough
+    same = old is not None and new is not None and old.request_id == new.request_id
+    state = replace(state, passthrough_incident=before.passthrough_incident if same else "")
+    if before.superseded or same or old is None or new is None or not (old.granted_at and old.live):
+        return replace(state, superseded=before.superseded)
+    closed = grants.ended(old, new.granted_at or new.requested_at, grants.EndReason.SUPERSEDED)
+    return replace(state, superseded=replace(closed, state=grants.GrantState.ENDED))

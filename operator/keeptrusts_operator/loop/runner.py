@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import zlib
 
 from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import ApiError
 from keeptrusts_operator.loop.pace import Pace
 from keeptrusts_operator.loop.reconcile import Pass, Reconciler
 from keeptrusts_operator.loop.telemetry import Telemetry
+from keeptrusts_operator.loop.turns import Turns, is_urgent
 
 logger = logging.getLogger(__name__)
 
@@ -18,11 +20,13 @@ logger = logging.getLogger(__name__)
 class Runner:
     """Runs one Reconciler until cancelled."""
 
-    def __init__(self, reconciler: Reconciler, telemetry: Telemetry, namespace: str, name: str) -> None:
-        self._reconciler, self._telemetry = reconciler, telemetry
-        self._namespace, self._name = namespace, name
+    def __init__(
+        self, reconciler: Reconciler, telemetry: Telemetry, turns: Turns, namespace: str, name: str, *, urgent: bool
+    ) -> None:
+        self._reconciler, self._telemetry, self._turns = reconciler, telemetry, turns
+        self._namespace, self._name, self._urgent = namespace, name, urgent
         self._wake = asyncio.Event()
-        self._pace = Pace()
+        self._pace = Pace(zlib.crc32(f"{namespace}/{name}".encode()) / 2**32)
 
     def wake(self) -> None:
         """Something may have changed: look now."""
@@ -31,8 +35,9 @@ class Runner:
     async def run(self) -> None:
         """Pass after pass, until cancelled."""
         while True:
-            self._wake.clear()
-            wait = await self._pass()
+            async with self._turns.turn(urgent=self._urgent):
+                self._wake.clear()  # what happens while it waits for its turn is seen in it
+                wait = await self._pass()
             if wait > 0:
                 try:
                     await asyncio.wait_for(self._wake.wait(), wait)
@@ -62,6 +67,7 @@ class Runner:
         return self._pace.done(done.look_again)
 
     def _record(self, done: Pass) -> None:
+        self._urgent = done.decision is not None and is_urgent(done.decision.state)
         if done.status is not None:
             self._telemetry.record(self._namespace, self._name, done.status, time.time())
         if done.decision and done.decision.transition:

@@ -52,8 +52,8 @@ class SampleAges(Collector):
         """As the registry asks for it."""
         family = GaugeMetricFamily(self._name, self._text, labels=OBJECT)
         now = self._clock()
-        for key, at in self.at.items():
-            family.add_metric(key, max(0.0, now - max(at.values())))
+        for key, at in list(self.at.items()):  # copies: this runs in a thread, beside the loops that write
+            family.add_metric(key, max(0.0, now - max(list(at.values()))))
         yield family
 
 

@@ -16,6 +16,7 @@ from keeptrusts_operator.core.world import (
     Budget,
     Crash,
     GatewayHealth,
+    Notes,
     Pod,
     Revision,
     Service,
@@ -28,6 +29,7 @@ from keeptrusts_operator.render import children
 from keeptrusts_operator.render.revision import content_hash
 
 MAX_VALUE = 1024  # characters of a request that are kept
+MAX_NOTE = 4096  # characters of what is written beside it
 STARTING = ("ContainerCreating", "PodInitializing", "CrashLoopBackOff")  # the last is told by the exit that led to it
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # `kubectl rollout restart` may change this and nothing else
 
@@ -69,6 +71,13 @@ def requests_of(gateway: Mapping[str, Any]) -> dict[Verb, Asked]:
         for verb in Verb
         if verb.annotation in notes
     }
+
+
+def notes_of(gateway: Mapping[str, Any]) -> Notes:
+    """What people wrote beside their requests."""
+    notes = gateway["metadata"].get("annotations") or {}
+    keys = (names.ANNOTATION_REASON, names.ANNOTATION_SCOPE, names.ANNOTATION_TICKET)
+    return Notes(*(str(notes.get(key, ""))[:MAX_NOTE] for key in keys))
 
 
 def endpoints_of(slices: Iterable[Obj], pods: Iterable[Obj]) -> frozenset[str]:
@@ -147,8 +156,13 @@ def revision_views(
             workload=workload_view(workloads[name], drifted=name in drifted) if name in workloads else None,
             pods=tuple(sorted(by_revision.get(name, ()), key=lambda p: p.name)),
             budget=budgets.get(name, Budget.ABSENT),
+            standby=first is not None and _is_standby(first),
         )
     return views
+
+
+def _is_standby(obj: Obj) -> bool:
+    return (obj["metadata"].get("labels") or {}).get(names.LABEL_EXPOSURE) == names.EXPOSURE_STANDBY
 
 
 def rendering(config_map: Obj | None) -> Obj | None:

@@ -14,6 +14,12 @@ MESSAGE_LIMIT, EVENT_LIMIT = 4096, 2048  # characters, as the CRD allows
 Obj = dict[str, Any]
 
 
+def incident_name(owner: str, record: RecordIncident) -> str:
+    """By when it began; a passthrough may begin in the very second of a trip."""
+    kind = "-bypass" if record.type == "Passthrough" else ""
+    return f"{owner}-{record.started_at:%Y%m%d-%H%M%S}{kind}"
+
+
 def incident(gateway: Mapping[str, Any], record: RecordIncident) -> Obj:
     """The incident with its status. Its name comes from when it began, so that writing it twice is writing it once."""
     metadata = gateway["metadata"]
@@ -31,6 +37,8 @@ def incident(gateway: Mapping[str, Any], record: RecordIncident) -> Obj:
     }
     if record.policy_hash:
         status["policyHash"] = record.policy_hash
+    if record.passthrough:
+        status["passthrough"] = dict(record.passthrough)
     if record.evidence:
         status["evidence"] = dict(record.evidence)
     if record.ended_at:
@@ -39,7 +47,7 @@ def incident(gateway: Mapping[str, Any], record: RecordIncident) -> Obj:
         "apiVersion": names.API_VERSION,
         "kind": names.GATEWAY_INCIDENT.kind,
         "metadata": {  # no owner reference
-            "name": f"{metadata['name']}-{record.started_at:%Y%m%d-%H%M%S}",
+            "name": incident_name(metadata["name"], record),
             "namespace": metadata["namespace"],
             "labels": {names.LABEL_DEPLOYMENT: metadata["name"]},
         },

@@ -13,6 +13,8 @@ from keeptrusts_operator.api.quantities import IntOrPercent
 from keeptrusts_operator.api.rollout import Rollout as RolloutSettings
 from keeptrusts_operator.api.rollout import Soak, Step
 from keeptrusts_operator.core.actions import EnsureBudget, RecordIncident, ShiftTraffic
+from keeptrusts_operator.core.grant_checks import Attribution
+from keeptrusts_operator.core.grants import Spent
 from keeptrusts_operator.core.judgement import Judgement, Verdict
 from keeptrusts_operator.core.machine import Decision, decide
 from keeptrusts_operator.core.state import Stage, State
@@ -25,6 +27,7 @@ from keeptrusts_operator.core.world import (
     Exposure,
     Flow,
     GatewayHealth,
+    Notes,
     Pack,
     Pod,
     Revision,
@@ -70,6 +73,11 @@ def content(revision: str) -> Content:
     return Content(revision, policy_hash=f"policy-{revision}", pack=Pack("support", "1.0.0"))
 
 
+def packed(active: str) -> Content:
+    """The passthrough of an active revision."""
+    return Content(f"p{active[1:]}", "", bypassed=("dlp-filter",))
+
+
 def pod(name: str, **changes: Any) -> Pod:
     return replace(Pod(name, f"uid-{name}", T0 - seconds(600), ip="10.0.0.1", ready=True), **changes)
 
@@ -104,6 +112,10 @@ class Cluster:
         self.tests: TestReport | None = None
         self.incidents: list[RecordIncident] = []
         self.judgement: Judgement | None = None
+        self.parachute: Any = None  # None: packed for whatever is active
+        self.notes = Notes("the content filter blocks legitimate prompts")
+        self.attribution, self.spent = Attribution.STAMPED, tuple[Spent, ...]()
+        self.spent_unknown = False
 
     def world(self) -> World:
         rollout = self.state.rollout
@@ -124,6 +136,10 @@ class Cluster:
             tests=self.tests,
             flows=flows,
             judgement=self.judgement,
+            parachute=self.parachute or (packed(self.state.active) if self.state.active else None),
+            notes=self.notes,
+            attribution=self.attribution,
+            spent=None if self.spent_unknown else self.spent,
             endpoints=frozenset({self.service.exposure.revision}) if isinstance(self.service, Service) else None,
         )
 
@@ -181,7 +197,7 @@ class Cluster:
             case "ScaleRevision" | "RestoreWorkload":
                 self._scale(action.revision, action.replicas)
             case "CutPods":
-                self.revisions[action.revision] = replace(self.revisions[action.revision], pods=())
+                self._cut(action.revision)
             case "DeleteRevision":
                 del self.revisions[action.revision]
             case "EnsureBudget" | "RemoveBudget":
@@ -198,14 +214,20 @@ class Cluster:
             case "RecordIncident":
                 self.incidents.append(action)
 
+    def _cut(self, name: str) -> None:
+        """Its Deployment makes new ones at once."""
+        old, new = self.revisions[name], {"created_at": self.now, "ready": self.auto_ready}
+        made = [pod(f"{name}-{i}", uid=f"{p.uid}-new", **new) for i, p in enumerate(old.pods)]
+        self.revisions[name] = replace(old, pods=tuple(made[: old.workload.replicas if old.workload else 0]))
+
     def _replace(self, name: str, uid: str) -> None:
         old = self.revisions[name]
         pods = tuple(replace(p, uid=f"{p.uid}-new", created_at=self.now) if p.uid == uid else p for p in old.pods)
         self.revisions[name] = replace(old, pods=pods)
 
-    def ask(self, verb: Verb, value: str) -> Decision:
+    def ask(self, verb: Verb, value: str, by: str = "ada") -> Decision:
         """Annotate, and let one pass act on it."""
-        self.requests[verb] = Asked(value, f"id-{value}", "ada")
+        self.requests[verb] = Asked(value, f"id-{value.replace('#', '-')}", by)
         return self.step()
 
     def _shift(self, action: ShiftTraffic) -> None:

@@ -1,4 +1,4 @@
-"""The breaker: that its bets are fair, what it refuses to conclude, its checkpoint; and its table in short form."""
+"""The breaker: that its bets are fair, what it refuses to conclude, its checkpoint and its words."""
 
 from __future__ import annotations
 
@@ -30,26 +30,8 @@ from keeptrusts_operator.core.breaker import (
 )
 from keeptrusts_operator.core.breaker_words import figures, from_dict, sentence, to_dict
 from keeptrusts_operator.core.dispersion import Slice, few_clients, spread, with_arrivals
-from tests.breaker.__main__ import main
 from tests.breaker.streams import Load, Stream, jump, retries, steady
-from tests.breaker.table import Row, measure, proven_above, table
 
-ROWS = {row.name: row for row in table()}
-# runs of each case: at least 100 of each row
-SHORT = {
-    "healthy": 12,
-    "at-limit": 20,
-    "retries": 6,
-    "jump": 12,
-    "delayed": 7,
-    "delayed-45": 25,
-    "pooled": 100,
-    "pooled-45": 100,
-    "bad-45": 100,
-    "bad-45-slow": 100,
-    "bad-10": 100,
-    "bad-45-incident": 100,
-}
 BAD = Slice(5, 3, 45, 1, 0.5)
 GOOD = Slice(10, 0, 90, 2, 0.5)
 
@@ -76,32 +58,6 @@ def run(watch: Watch, *slices: Slice) -> Watch:
     for seen in slices:
         watch = watch.step(seen)
     return watch
-
-
-@pytest.mark.parametrize("name", SHORT)
-def test_row_of_the_table(name: str) -> None:
-    result = measure(ROWS[name], SHORT[name])
-    assert result["runs"] >= 100
-    assert result["holds"], {k: v for k, v in result["cases"].items() if not v["holds"]}
-
-
-def test_every_row_of_the_specification_has_its_short_form() -> None:
-    assert [r.name for r in ROWS.values() if not r.extra] == sorted(SHORT, key=list(ROWS).index)
-
-
-def test_a_row_is_missed_only_beyond_chance() -> None:
-    assert proven_above(1, 2000, 0.0)
-    assert not proven_above(0, 2000, 0.0)
-    assert not proven_above(3, 2000, 0.001)
-    assert proven_above(10, 2000, 0.001)
-    assert not measure(Row("never", ROWS["healthy"].cases[:1], median=60.0), 2)["holds"]
-
-
-def test_the_table_is_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--runs", "4", "--row", "bad-45"]) == 0
-    speed, row = map(json.loads, capsys.readouterr().out.splitlines())
-    assert speed["step_microseconds"] > 0
-    assert (row["row"], row["runs"], row["trips"], row["holds"]) == ("bad-45", 4, 4, True)
 
 
 # --- the bets ---------------------------------------------------------------------------------------------------------

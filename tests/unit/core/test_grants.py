@@ -318,7 +318,6 @@ class History:
     now: datetime = T
     attribution: Attribution = Attribution.STAMPED
     grant: Grant | None = None
-    asked: dict[str, Ask] = field(default_factory=dict)
     incidents: dict[str, Grant] = field(default_factory=dict)
 
     def circumstances(self, readable: bool) -> Circumstances:
@@ -350,9 +349,8 @@ class History:
         grant, rules = self.grant, self.rules
         assert not grant or (grant.state in grants.RUNNING) == grant.authorises(self.now), "no running past its end"
         if grant and grant.authorises(self.now):
-            asked = self.asked[grant.request_id]
-            assert len(asked.reason.strip()) >= 15
-            assert asked.by in ("ann", "bob", "eve") or rules.unattributed is Unattributed.ACCEPT
+            assert len(grant.reason) >= 15
+            assert grant.requested_by in ("ann", "bob", "eve") or rules.unattributed is Unattributed.ACCEPT
             assert grant.approved_by in ("", "ann", "bob", "eve")
             assert grant.approved_by != grant.requested_by or not grant.approved_by
             assert grant.granted_at
@@ -399,8 +397,6 @@ def play(history: History, step: tuple[Any, ...]) -> None:
     match step:
         case ("ask", value, number, by, reason, scope, readable):
             asked = Ask(value, f"r{number}", by, reason, scope)
-            if asked.request_id not in history.incidents:
-                history.asked[asked.request_id] = asked
             history.take(request(asked, history.grant, history.circumstances(readable)))
         case ("approve", number, by, readable):
             id = f"r{number}" if number >= 0 or not history.grant else history.grant.request_id

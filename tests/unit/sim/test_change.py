@@ -55,8 +55,10 @@ async def test_the_demo_can_be_told_in_the_simulated_world(name: str) -> None:
 
 async def test_an_idle_gateway_writes_nothing() -> None:
     world = await change_in(1, "")
+    world.stream.rate = world.clients.rate = 0.0
+    await world.run(900)  # its health signals fade away
     before = list(world.kube.writes)
-    await world.run(900)
+    await world.run(3600)
     assert world.kube.writes == before
 
 

@@ -8,12 +8,16 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+METRICS_FAULTS = ("gone", "503", "nan", "html")
+
 
 @dataclass
 class Modes:
-    """`mode=crash`, `mode=crash-after:5s`, `mode=unhealthy-after:5s`, `mode=degraded`, `mode=slow:2s`.
+    """`mode=crash`, `mode=crash-after:5s`, `mode=unhealthy-after:5s`, `mode=degraded`, `mode=slow:2s`; and of /metrics
+    `mode=metrics-gone:60s` (the connection is closed), `mode=metrics-503:60s`, `mode=metrics-nan:60s`,
+    `mode=metrics-html:60s` (with status 200).
 
-    What happens *after* a time happens that long after the first chat request.
+    What happens *after* a time happens that long after the first chat request; /metrics fails *for* a time from it on.
     """
 
     description: str
@@ -35,6 +39,11 @@ class Modes:
         if self._due("unhealthy-after"):
             return "unhealthy"
         return "degraded" if self._has("degraded") else "healthy"
+
+    def metrics_fault(self) -> str:
+        """One of METRICS_FAULTS while /metrics is to fail, else empty."""
+        asked = (f for f in METRICS_FAULTS if self._after(f"metrics-{f}") and not self._due(f"metrics-{f}"))
+        return next(asked, "") if self.first_request else ""
 
     def maybe_crash(self) -> None:
         if self._due("crash-after"):

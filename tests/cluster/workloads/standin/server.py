@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from standin.events import Events, client_of
-from standin.metrics import Metrics
-from standin.modes import Modes
-from standin.policy import ConfigError, Decision, Policy, load
+from .events import Events, client_of
+from .metrics import Metrics
+from .modes import Modes
+from .policy import ConfigError, Decision, Policy, load
 
 STARTED = time.monotonic()
+LOGIN_PAGE = "<!DOCTYPE html>\n<html><title>Sign in</title><body>Your session has ended.</body></html>\n"
 ERROR_CODES = {"block": "input_blocked", "escalate": "escalation_required"}
 
 
@@ -81,8 +83,18 @@ class Gateway:
         unhealthy = self.modes.health() == "unhealthy"
         return web.json_response({"ready": not unhealthy}, status=503 if unhealthy else 200)
 
-    async def scrape(self, _: web.Request) -> web.Response:
+    async def scrape(self, request: web.Request) -> web.Response:
         body = generate_latest(self.metrics.registry)
+        match self.modes.metrics_fault():
+            case "gone":
+                if request.transport:
+                    request.transport.abort()
+            case "503":
+                return web.Response(status=503, text="upstream connect error or disconnect/reset before headers")
+            case "nan":
+                body = re.sub(rb"(?m)^(\w+_total\{.*\}) \S+$", rb"\1 NaN", body)
+            case "html":
+                return web.Response(text=LOGIN_PAGE, content_type="text/html")
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def config(self, _: web.Request) -> web.Response:
@@ -141,7 +153,8 @@ class Gateway:
         return web.json_response(_completion("All is well."))
 
     async def _connect(self, _: web.Application) -> Any:
-        async with aiohttp.ClientSession() as self._session:
+        connector = aiohttp.TCPConnector(limit=0)  # the default, 100, would make slow answers wait for each other
+        async with aiohttp.ClientSession(connector=connector) as self._session:
             yield
 
 

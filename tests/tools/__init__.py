@@ -1,0 +1,1 @@
+"""helm and promtool: what the tests of the chart and of the alerts need."""
