@@ -228,7 +228,7 @@ def inherits(run: Tripped, period: float) -> None:
     """What the next leader begins with lacks at most what was learned since the last checkpoint."""
     if run.died_at is None or run.inherited is None:
         return
-    lately = [e for at, e in run.evidence if at >= run.died_at - period]
+    lately = [e for at, e in [(run.exposed_at or 0.0, 0.0), *run.evidence] if at >= run.died_at - period]
     if run.inherited < min(lately) - 0.01:
         raise Broken(
             f"evidence is lost: e^{run.evidence[-1][1]:.2f} when the leader died, e^{run.inherited:.2f} for the next one"
