@@ -19,7 +19,7 @@ from tests.sim.node import PROBES_TO_FAIL, serves
 from tests.sim.pages import PageFault
 from tests.sim.world import SimWorld
 
-WARM_SECONDS = 40.0
+WARM_SECONDS, STALE_SECONDS = 40.0, 5.0
 
 
 @dataclass
@@ -125,13 +125,16 @@ async def trip_in(
     dies_at_write: int = 0,
     when: str = "after",
     frozen: bool = False,
+    stale: bool = False,
     seconds: float = 120.0,
 ) -> Tripped:
     """Let a change that blocks 45 % trip. `disturbance` begins when it is exposed; the leader dies at the n-th look since
     then, or at the n-th write since the change; `frozen`: it stands still in the middle of the call that exposes, and goes
-    on when the next one has long taken over."""
+    on when the next one has long taken over; `stale`: after the rollback it reads for a while how things were before the
+    exposure."""
     world = SimWorld(seed)
     run = Tripped(world)
+    world.past.lag = 60.0  # so much is remembered
     Promises(world)
     world.checks.append(never_serves_quarantined)
     world.on_look.append(lambda world: _looked(run, dies_at_look))
@@ -144,7 +147,9 @@ async def trip_in(
     world.stream.rate = rate
     await world.run(WARM_SECONDS)
     fault = Fault.CRASH_BEFORE if when == "before" else Fault.CRASH_AFTER
-    plan = fault_at(dies_at_write, fault) if dies_at_write else _frozen_in_the_middle() if frozen else no_faults
+    plan = fault_at(dies_at_write, fault) if dies_at_write else no_faults
+    if frozen or stale:
+        plan = _frozen_in_the_middle() if frozen else _stale_afterwards(run)
     world.plan = _counted(run, plan)
     active = (await world.status())["activeRevision"]
     await world.replace_policy(lambda d: d["pack"].update(version="1.1.0", description=OVER_BROAD))
@@ -173,6 +178,18 @@ def _frozen_in_the_middle() -> Plan:
 
     def plan(call: Call) -> Fault | None:
         return left.pop() if left and (call.verb, call.resource) == ("apply", SERVICES) else None
+
+    return plan
+
+
+def _stale_afterwards(run: Tripped) -> Plan:
+    """What is read for some seconds after the rollback is older than the exposure."""
+
+    def plan(call: Call) -> Fault | None:
+        if run.effective_at is None or run.exposed_at is None or run.world.at > run.effective_at + STALE_SECONDS:
+            return None
+        run.world.past.lag = run.world.at - run.exposed_at + 0.05
+        return Fault.STALE if call.verb in ("get", "list") else None
 
     return plan
 

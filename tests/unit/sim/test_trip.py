@@ -70,6 +70,13 @@ async def test_a_process_that_stood_still_while_it_was_tripped_exposes_nothing_a
     assert await end(run) == await end(await trip_in(seed))
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_reads_from_before_the_exposure_expose_nothing_again(seed: int) -> None:
+    run = await trip_in(seed, stale=True)
+    assert any("stale answer to get services" in line for line in run.world.trace)
+    assert await end(run) == await end(await trip_in(seed))
+
+
 async def test_a_trip_with_nowhere_to_go_stands_until_there_is() -> None:
     run = await trip_with_nowhere_to_go(1)
     status = await run.world.status()
