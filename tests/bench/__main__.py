@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import breaker, breaker_live, campaign, incident, rollout, scale
+from tests.bench import breaker, breaker_live, campaign, incident, pages, rollout, scale
 
 BENCHES = {
     "rollout": rollout.main,
@@ -13,6 +13,7 @@ BENCHES = {
     "breaker": breaker.main,
     "incident": incident.main,
     "campaign": campaign.main,
+    "pages": pages.main,
     "scale": scale.main,
 }
 

@@ -31,13 +31,13 @@ def main(argv: list[str] | None = None) -> int:
     transitions, faults = Counter[str](), Counter[str]()
     worlds, days, violations = 0, 0.0, list[str]()
     started = time.monotonic()
-    with ProcessPoolExecutor(arguments.jobs, initializer=_quiet) as pool:
+    with ProcessPoolExecutor(arguments.jobs, initializer=quiet) as pool:
         for batch in _batches(pool, arguments.seed, arguments.jobs):
             for seed, lived in batch:
                 worlds += 1
                 if isinstance(lived, str):
                     violations.append(lived.splitlines()[0])
-                    _keep(seed, lived)
+                    keep(str(seed), lived)
                     continue
                 transitions.update(lived.transitions)
                 faults.update(lived.faults)
@@ -86,13 +86,15 @@ def _one(seed: int) -> Lived | str:
         return str(broken)
 
 
-def _quiet() -> None:
+def quiet() -> None:
+    """Thousands of faults are not worth a line each."""
     logging.disable(logging.WARNING)
 
 
-def _keep(seed: int, text: str) -> None:
+def keep(name: str, text: str) -> None:
+    """A trace for people."""
     (FOLDER / "violations").mkdir(parents=True, exist_ok=True)
-    (FOLDER / "violations" / f"{seed}.txt").write_text(text + "\n")
+    (FOLDER / "violations" / f"{name}.txt").write_text(text + "\n")
 
 
 if __name__ == "__main__":

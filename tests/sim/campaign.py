@@ -13,7 +13,7 @@ from typing import Any
 
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.names import Verb
-from keeptrusts_operator.core.judgement import BLOCK_RATE
+from keeptrusts_operator.core.judgement import BLOCK_RATE, Verdict
 from keeptrusts_operator.kube.port import DEPLOYMENTS, GATEWAYS, PODS, POLICIES, SERVICES, Obj, Resource
 from tests.demo import objects
 from tests.sim.faults import Fault, no_faults, random_faults
@@ -66,6 +66,7 @@ class Promises:
         self._world = world
         self._spec: dict[str, Any] = {}
         self._tripped: dict[str, str] = {}  # rollout → revision that it was taken back from
+        self._told_tripped: set[str] = set()
         self._deadlines: dict[tuple[str, str, int], str] = {}
         self.by_hand = False  # somebody has asked for a promotion in this world
         world.on_change.append(self.check)
@@ -75,6 +76,7 @@ class Promises:
             self._never_writes_intent(obj, mine)
             self._deadlines_stand(obj)
             if mine:
+                self._trips_stand(obj)
                 self._says_what_is_so(obj)
         if resource is SERVICES and mine:
             self._only_serves_what_may_serve(obj)
@@ -92,6 +94,16 @@ class Promises:
         key = (rollout["id"], rollout["stage"], rollout.get("step", {}).get("index", 0))
         if self._deadlines.setdefault(key, rollout["deadline"]) != rollout["deadline"]:
             raise Broken(f"the deadline of {key} moved")
+
+    def _trips_stand(self, gateway: Obj) -> None:
+        """What was told to have tripped is never told to be anything else, whoever leads."""
+        told = gateway.get("status", {}).get("breaker")
+        if not told:
+            return
+        if told["rolloutId"] in self._told_tripped and told["state"] != Verdict.TRIP:
+            raise Broken(f"rollout {told['rolloutId']} had tripped and is {told['state']} now")
+        if told["state"] == Verdict.TRIP:
+            self._told_tripped.add(told["rolloutId"])
 
     def _says_what_is_so(self, gateway: Obj) -> None:
         """Exposure is written before it is told: whoever reads a status finds the Service no less far."""

@@ -122,7 +122,8 @@ class Past:
         versions = self._versions.get(
             (resource.plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]), []
         )
-        return versions[0][1] if versions else self._api.snapshot(resource, obj)
+        then = [version for since, version in versions if since <= self._clock() - self.lag]
+        return (then or [v for _, v in versions[:1]] or [self._api.snapshot(resource, obj)])[-1]
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Obj:
         return self._then(resource, await self._api.get(resource, namespace, name))

@@ -44,6 +44,7 @@ class Container:
     refuses: bool = False  # ends at every start
     unhealthy_since: float | None = None
     broad: bool = False  # its content filter is over-broad
+    healed: bool = False  # blocks no more than an ordinary policy from now on
 
     @property
     def answers(self) -> bool:
@@ -53,10 +54,10 @@ class Container:
     @property
     def block_rate(self) -> float:
         """What it blocks of all requests: `blocks=45%` in its document, else what an ordinary policy does."""
-        match = re.search(r"blocks=(\d+)%", self.description)
-        if match:
-            return int(match[1]) / 100
-        return BROAD_BLOCK_RATE if self.broad else ORDINARY_BLOCK_RATE
+        match = None if self.healed else _blocks(self.description)
+        if match is not None:
+            return match
+        return BROAD_BLOCK_RATE if self.broad and not self.healed else ORDINARY_BLOCK_RATE
 
     def count(self, requests: int, blocked: int) -> None:
         """More answers."""
@@ -70,6 +71,12 @@ class Container:
         times = [self.starts_at] + ([] if ready else [self.starts_at + self.ready_after])
         times += [t for t in (_after(self, "crash-after"), _after(self, "unhealthy-after")) if t is not None]
         return times + [t + PROBES_TO_FAIL for t in (self.unhealthy_since, self.frozen_at) if t is not None]
+
+
+@lru_cache(64)
+def _blocks(description: str) -> float | None:
+    match = re.search(r"blocks=(\d+)%", description)
+    return int(match[1]) / 100 if match else None
 
 
 @lru_cache(64)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from keeptrusts_operator.api import names
@@ -71,15 +71,16 @@ class NotBecauseOfPages:
             raise Broken(f"promoted although nothing of it has been read for {self._world.at - read:.0f} s")
 
 
-async def page_day(seed: int) -> Day:
-    """A change, good or bad, on a day full of bad pages; then they are well again, and it must come to its end."""
+async def page_day(seed: int, kinds: Sequence[PageFault] | None = None) -> Day:
+    """A change, good or bad, on a day full of bad pages; then they are well again, and it must come to its end. `kinds`:
+    some, picked at random, when they are not given."""
     rng, world = random.Random(f"page day {seed}"), SimWorld(seed)
     bad, unread = rng.random() < 0.5, rng.random() < 0.25
     seen, told = NotBecauseOfPages(world, bad), Counter[str]()
     Promises(world)
     try:
         await _begin(world, rng)
-        plan = _unread(world) if unread else random_page_faults(rng, rng.choice((0.02, 0.1, 0.4)), _kinds(rng))
+        plan = _unread(world) if unread else random_page_faults(rng, rng.choice((0.02, 0.1, 0.4)), kinds or _kinds(rng))
         world.pages.plan = _counted(plan, told)
         await world.run(rng.uniform(0.0, 40.0))
 
@@ -120,7 +121,8 @@ async def _begin(world: SimWorld, rng: random.Random) -> None:
 
 
 def _kinds(rng: random.Random) -> list[PageFault]:
-    return rng.sample(list(PageFault), rng.randint(1, len(PageFault)))
+    """One, some or all."""
+    return rng.sample(list(PageFault), rng.choice((1, 1, 4, len(PageFault))))
 
 
 def _unread(world: SimWorld) -> PagePlan:
@@ -128,8 +130,8 @@ def _unread(world: SimWorld) -> PagePlan:
 
     def plan(uid: str, at: float) -> PageFault | None:
         pods = world.kube.all(PODS, world.namespace, {})
-        revision = next(p["metadata"]["labels"][names.LABEL_REVISION] for p in pods if p["metadata"]["uid"] == uid)
-        return None if revision == active else PageFault.SILENT
+        of = {p["metadata"]["uid"]: p["metadata"]["labels"][names.LABEL_REVISION] for p in pods}
+        return None if of.get(uid) == active else PageFault.SILENT
 
     active = next(iter(world.kube.all(PODS, world.namespace, {})))["metadata"]["labels"][names.LABEL_REVISION]
     return plan

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from zlib import crc32
 
 from keeptrusts_operator.api.gateway import MetricsSettings
 from keeptrusts_operator.gateways.counters import NotMetrics, Page, read_page
@@ -85,7 +86,7 @@ class Pages:
         if fault is PageFault.RESET:
             container.requests = container.blocked = 0
         try:
-            page: Page | Unread = read_page(self._garbled(_text(container, metrics), fault), metrics)
+            page: Page | Unread = read_page(self._garbled(_text(container, metrics), fault, uid), metrics)
         except NotMetrics as error:
             page = Unread(str(error))
         if fault is PageFault.SLOW:
@@ -98,7 +99,7 @@ class Pages:
             self.read_at[uid] = at
         return page
 
-    def _garbled(self, text: str, fault: PageFault | None) -> str:
+    def _garbled(self, text: str, fault: PageFault | None, uid: str) -> str:
         rng = self.rng
         if fault is PageFault.HTML:
             return rng.choice(("<html><body>Sign in</body></html>\n", "Service Unavailable\n", "Forbidden"))
@@ -112,8 +113,8 @@ class Pages:
             return text
         at = rng.choice(samples)
         series, value = lines[at].rsplit(" ", 1)
-        if fault is PageFault.MISSING:
-            del lines[at]
+        if fault is PageFault.MISSING:  # the same one each time
+            del lines[samples[crc32(uid.encode()) % len(samples)]]
         elif fault is PageFault.DUPLICATE:
             lines.insert(rng.randrange(len(lines)), f"{series} {rng.randrange(10**6)}\n")
         elif fault is PageFault.STAMPED:

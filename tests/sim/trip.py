@@ -11,15 +11,15 @@ from keeptrusts_operator.api import names
 from keeptrusts_operator.core.judgement import Verdict
 from keeptrusts_operator.kube.port import BUDGETS, GATEWAYS, PODS, POLICIES, SERVICES, Obj
 from tests.demo import objects
-from tests.sim.campaign import OVER_BROAD, Promises
+from tests.sim.campaign import OVER_BROAD, Broken, Promises
 from tests.sim.change import never_serves_quarantined
 from tests.sim.clients import reachable
 from tests.sim.faults import Call, Fault, Plan, fault_at, no_faults
-from tests.sim.node import serves
+from tests.sim.node import PROBES_TO_FAIL, serves
 from tests.sim.pages import PageFault
 from tests.sim.world import SimWorld
 
-WARM_SECONDS = 40.0
+WARM_SECONDS, STALE_SECONDS = 40.0, 5.0
 
 
 @dataclass
@@ -124,12 +124,17 @@ async def trip_in(
     dies_at_look: int = 0,
     dies_at_write: int = 0,
     when: str = "after",
+    frozen: bool = False,
+    stale: bool = False,
     seconds: float = 120.0,
 ) -> Tripped:
     """Let a change that blocks 45 % trip. `disturbance` begins when it is exposed; the leader dies at the n-th look since
-    then, or at the n-th write since the change."""
+    then, or at the n-th write since the change; `frozen`: it stands still in the middle of the call that exposes, and goes
+    on when the next one has long taken over; `stale`: after the rollback it reads for a while how things were before the
+    exposure."""
     world = SimWorld(seed)
     run = Tripped(world)
+    world.past.lag = 60.0  # so much is remembered
     Promises(world)
     world.checks.append(never_serves_quarantined)
     world.on_look.append(lambda world: _looked(run, dies_at_look))
@@ -142,7 +147,10 @@ async def trip_in(
     world.stream.rate = rate
     await world.run(WARM_SECONDS)
     fault = Fault.CRASH_BEFORE if when == "before" else Fault.CRASH_AFTER
-    world.plan = _counted(run, fault_at(dies_at_write, fault) if dies_at_write else no_faults)
+    plan = fault_at(dies_at_write, fault) if dies_at_write else no_faults
+    if frozen or stale:
+        plan = _frozen_in_the_middle() if frozen else _stale_afterwards(run)
+    world.plan = _counted(run, plan)
     active = (await world.status())["activeRevision"]
     await world.replace_policy(lambda d: d["pack"].update(version="1.1.0", description=OVER_BROAD))
     await world.run(60, lambda: _exposed(run))
@@ -164,6 +172,28 @@ def _counted(run: Tripped, plan: Plan) -> Plan:
     return counted
 
 
+def _frozen_in_the_middle() -> Plan:
+    """Of the first write that raises exposure."""
+    left = [Fault.FREEZE]
+
+    def plan(call: Call) -> Fault | None:
+        return left.pop() if left and (call.verb, call.resource) == ("apply", SERVICES) else None
+
+    return plan
+
+
+def _stale_afterwards(run: Tripped) -> Plan:
+    """What is read for some seconds after the rollback is older than the exposure."""
+
+    def plan(call: Call) -> Fault | None:
+        if run.effective_at is None or run.exposed_at is None or run.world.at > run.effective_at + STALE_SECONDS:
+            return None
+        run.world.past.lag = run.world.at - run.exposed_at + 0.05
+        return Fault.STALE if call.verb in ("get", "list") else None
+
+    return plan
+
+
 def _exposed(run: Tripped) -> bool:
     service = next(iter(run.world.kube.all(SERVICES, run.world.namespace, {})))
     if names.LABEL_REVISION not in service["spec"]["selector"]:
@@ -180,6 +210,46 @@ def _effective(run: Tripped) -> bool:
     if reached and not bad:
         run.effective_at = world.at
     return run.effective_at is not None
+
+
+async def trip_with_nowhere_to_go(seed: int) -> Tripped:
+    """It trips while no active pod is ready, only kept by clients that stick to them; then its fault heals, and active
+    pods come back. What was tripped stays tripped."""
+    world = SimWorld(seed)
+    run = Tripped(world)
+    Promises(world)
+    world.on_look.append(lambda world: _looked(run, 0))
+    await world.kube.create(POLICIES, objects.policy(objects.STANDIN))
+    gateway = objects.deployment(objects.STANDIN)
+    gateway["spec"]["rollout"]["steps"] = [{"weight": "25%", "minDuration": "5s"}]
+    await world.kube.create(GATEWAYS, gateway)
+    await world.run(10)
+    world.clients.rate = 100.0
+    await world.run(WARM_SECONDS)
+    active = [p["metadata"]["uid"] for p in _of(world, (await world.status())["activeRevision"])]
+    await world.replace_policy(lambda d: d["pack"].update(version="1.1.0", description=OVER_BROAD))
+    await world.run(60, lambda: _exposed(run))
+    for uid in active:
+        world.node.containers[uid].unhealthy_since = world.at - PROBES_TO_FAIL
+    await world.run(60, lambda: run.tripped_at is not None)
+    for container in world.node.containers.values():
+        container.healed = True
+    await world.run(60)
+    for uid in active:
+        world.node.containers[uid].unhealthy_since = None
+    await world.run(120)
+    return run
+
+
+def inherits(run: Tripped, period: float) -> None:
+    """What the next leader begins with lacks at most what was learned since the last checkpoint."""
+    if run.died_at is None or run.inherited is None:
+        return
+    lately = [e for at, e in [(run.exposed_at or 0.0, 0.0), *run.evidence] if at >= run.died_at - period]
+    if run.inherited < min(lately) - 0.01:
+        raise Broken(
+            f"evidence is lost: e^{run.evidence[-1][1]:.2f} when the leader died, e^{run.inherited:.2f} for the next one"
+        )
 
 
 def _looked(run: Tripped, dies_at: int) -> None:

@@ -23,6 +23,7 @@ from keeptrusts_operator.gateways.windows import Windows
 ATTRIBUTION_SECONDS = 600.0  # a rise that begins later after a change of all traffic is not blamed on it
 LEAST_KNOWN = 200.0  # requests of a revision that is judged by what it blocked itself before
 UNREAD_SECONDS = 10.0  # without a page of the candidate; after that nothing is said in its favour
+MOST_NOISE = 0.1  # between stable pods: with more, nothing a candidate does could be told from it, for a whole rollout
 WITNESS = 2.0  # times the blocked requests that a trip needs: what a pod should show before its word counts
 TRAIL = 240  # slices that are kept to replay a verdict from
 PODS_KEPT = 50  # in a checkpoint
@@ -83,7 +84,7 @@ class Trial:
         checkpoint = case.checkpoint
         self._case = case
         # As `status` keeps it: evidence is evidence against a limit, and the next process must come to the same one.
-        self._noise = kept.noise if kept else float(f"{windows.noise(case.active, at):.4g}")
+        self._noise = kept.noise if kept else float(f"{min(windows.noise(case.active, at), MOST_NOISE):.4g}")
         self._settings = Settings.of(case.given, case.increase or 0.0, case.decrease or 0.0, self._noise)
         self._watch = breaker_words.from_dict(checkpoint.get("watch"), self._settings, baseline)
         self._alone = breaker_words.alone_from_dict(checkpoint.get("alone"), self._settings.trip)

@@ -324,6 +324,15 @@ def test_noise_between_pods_is_kept_to_the_digit_that_evidence_rests_on() -> Non
         assert heir.said.canary == bench.said.canary, "the evidence is still there"
 
 
+def test_stable_pods_that_differ_by_any_measure_do_not_blind_the_judge() -> None:
+    bench = Bench()
+    bench.aim(None)
+    bench.go(300, {"a1": (A, 60.0, 0.02), "a2": (A, 5.0, 1.0)}, every=5.0)
+    bench.aim(CASE)
+    assert bench.go(60, {**BAD, "b1": (B, 20.0, 0.6)}, until=lambda: bench.word == (Verdict.TRIP, "BlockRate")) < 60
+    assert bench.said.noise == trial.MOST_NOISE
+
+
 def test_a_trip_is_final_for_this_process_and_for_the_next_one() -> None:
     bench = judged()
     bench.go(60, BAD, until=lambda: bench.word == (Verdict.TRIP, "BlockRate"))

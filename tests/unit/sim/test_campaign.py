@@ -12,6 +12,9 @@ FOUND = {  # seeds that broke a promise once, and why
     7: "the same, with three replicas",
     28: "the same, after a crash",
     36: "the same, in mid-rollout",
+    10101: "a new leader took 30 s of growth for one second of traffic: no bad candidate was found for the rest of a step",
+    10222: "a simulated pod ran without its ConfigMap, as an ordinary gateway",
+    1035: "two blocked requests of a pod's two made a noise floor of 70 points, which blinded the judge",
     58: "a rollback that was frozen in mid-call came after the promotion and was let through",
 }
 

@@ -6,7 +6,7 @@ import pytest
 
 from keeptrusts_operator.core.machine import RESYNC_ROLLOUT
 from keeptrusts_operator.kube.port import SERVICES
-from tests.sim.trip import DISTURBANCES, Tripped, trip_in
+from tests.sim.trip import DISTURBANCES, Tripped, inherits, trip_in, trip_with_nowhere_to_go
 
 LOOKS = 200  # more than any of these trips takes
 WRITES = 40
@@ -47,9 +47,7 @@ async def test_the_leader_may_die_at_any_look_of_a_trip(rate: float) -> None:
         looks += 1
         trace = "\n".join(run.world.trace)
         assert await end(run) == expected, f"look {look}\n{trace}"
-        if run.inherited is not None:
-            lately = [e for at, e in run.evidence if at >= run.died_at - PERIOD]
-            assert run.inherited >= min(lately) - 0.01, f"look {look}\n{trace}"
+        inherits(run, PERIOD)
     assert looks >= 5
 
 
@@ -63,3 +61,28 @@ async def test_the_leader_may_die_at_any_write_of_a_trip(when: str) -> None:
         died += 1
         assert await end(run) == expected, f"write {write}\n" + "\n".join(run.world.trace)
     assert died >= 10
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_process_that_stood_still_while_it_was_tripped_exposes_nothing_again(seed: int) -> None:
+    run = await trip_in(seed, frozen=True)
+    assert any("wakes up" in line for line in run.world.trace)
+    assert await end(run) == await end(await trip_in(seed))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_reads_from_before_the_exposure_expose_nothing_again(seed: int) -> None:
+    run = await trip_in(seed, stale=True)
+    assert any("stale answer to get services" in line for line in run.world.trace)
+    assert await end(run) == await end(await trip_in(seed))
+
+
+async def test_a_trip_with_nowhere_to_go_stands_until_there_is() -> None:
+    run = await trip_with_nowhere_to_go(1)
+    status = await run.world.status()
+    trace = "\n".join(run.world.trace)
+    assert run.tripped_at is not None, trace
+    assert status["phase"] == "RolledBack", trace
+    assert "== Tripped" in trace
+    at = next(float(line.split("s ")[0]) for line in run.world.trace if line.endswith("== Tripped"))
+    assert at > run.tripped_at + 60, "it had to wait"
