@@ -176,7 +176,8 @@ class SimWorld:
                 self._next_tick = NEVER
                 await self.node.tick(self.now(), self.at)
             self.clients.tick(self.at, TICK)
-            if self.gateways.tick(self.at):
+            looks = self.gateways.next_at
+            if self.gateways.tick(self.at) or (self.gateways.next_at != looks and self._reconciler.stirred):
                 self._next_pass = self.at
             if self.gateways.looked_at == self.at:
                 for check in self.on_look:

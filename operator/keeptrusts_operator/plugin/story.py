@@ -174,7 +174,7 @@ def _breaker(status: Status, now: datetime) -> Iterable[Row]:
     if not breaker:
         return
     seen = f", read {ago(now, breaker['lastSampleAt'])}" if breaker.get("lastSampleAt") else ""
-    tone = {"Tripped": Tone.BAD, "Judging": Tone.NEWS}.get(str(breaker.get("state")), Tone.PLAIN)
+    tone = {"Trip": Tone.BAD, "Undecided": Tone.NEWS}.get(str(breaker.get("state")), Tone.PLAIN)
     yield row("state", Cell(str(breaker.get("state", "")), tone, chain=(quiet(seen),)))
     limit = breaker.get("limit")
     for arm in ("canary", "stable"):

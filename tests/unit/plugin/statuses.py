@@ -76,7 +76,7 @@ def canary(**status: Any) -> Obj:
         "verdict": "Unjudged",
     }
     breaker = {
-        "state": "Judging",
+        "state": "Undecided",
         "canary": {"requests": 32, "blocked": 14, "blockRate": "43.8%"},
         "stable": {"requests": 1200, "blocked": 22, "blockRate": "1.8%"},
         "limit": "4.6%",
@@ -114,4 +114,4 @@ def bypassed(**grant: Any) -> Obj:
 def alike(**status: Any) -> Obj:
     """Both revisions block 40 %."""
     arms = {a: {"requests": 100, "blocked": 40, "blockRate": "40%"} for a in ("canary", "stable")}
-    return canary(breaker={"state": "Judging", **arms, "limit": "62%"}, **status)
+    return canary(breaker={"state": "Undecided", **arms, "limit": "62%"}, **status)

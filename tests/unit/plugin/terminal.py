@@ -63,7 +63,7 @@ class Terminal:
         self._do(self.world.kube.create(POLICIES, objects.policy(objects.STANDIN)))
         self._do(self.world.kube.create(GATEWAYS, objects.deployment(objects.STANDIN)))
         self.pass_time(10)
-        self.world.clients.rate = 20.0
+        self.world.clients.rate, self.world.stream.rate = 20.0, 500.0
         return str(self.status()["activeRevision"])
 
     def change(self, seconds: float, *, mode: str = "", version: str = "1.1.0") -> None:

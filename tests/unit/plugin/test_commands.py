@@ -27,7 +27,7 @@ def test_status_tells_of_the_canary(terminal: Terminal) -> None:
     assert "Canary" in ran.out.splitlines()[0]
     assert f"{active}  Active" in ran.out
     assert f"{candidate}  Candidate" in ran.out
-    assert "1 of 2: 25% of traffic" in ran.out
+    assert "1 of 1: 25% of traffic" in ran.out
     assert f"kubectl keeptrusts rollback {NAME} {candidate} -n demo" in ran.out
 
 

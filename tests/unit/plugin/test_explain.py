@@ -32,7 +32,7 @@ CASES: list[tuple[str, Any, dict[str, str]]] = [
         "the candidate blocks a little more, within what is tolerated",
         statuses.canary(
             breaker={
-                "state": "Judging",
+                "state": "Undecided",
                 "canary": {"requests": 100, "blocked": 9, "blockRate": "9%"},
                 "stable": {"requests": 100, "blocked": 5, "blockRate": "5%"},
                 "limit": "9.5%",
@@ -107,7 +107,7 @@ def test_suspects(gateway: Any, wanted: dict[str, str]) -> None:
 
 def test_a_few_requests_are_no_evidence() -> None:
     young = statuses.canary(
-        breaker={"canary": {"requests": 2, "blocked": 2, "blockRate": "100%"}, "limit": "5%", "state": "Judging"}
+        breaker={"canary": {"requests": 2, "blocked": 2, "blockRate": "100%"}, "limit": "5%", "state": "Undecided"}
     )
     assert {s.cause: s.likelihood.value for s in suspects(young, NOW)}["Policy"] == "Unknown"
 
@@ -120,7 +120,7 @@ def test_nothing_is_wrong_with_a_gateway_that_serves() -> None:
 
 
 def test_a_bad_candidate_is_not_to_be_promoted() -> None:
-    bad, good = statuses.canary(health={"signals": [BLOCKS]}), statuses.canary(breaker={"state": "Judging"})
+    bad, good = statuses.canary(health={"signals": [BLOCKS]}), statuses.canary(breaker={"state": "Undecided"})
     commands = [s.command for s in explain(bad, NOW).steps]
     assert commands[0] == "kubectl keeptrusts diff gw -n platform"
     assert f"kubectl keeptrusts rollback gw {CANDIDATE} -n platform" in commands
