@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 FINALIZER = f"{names.GROUP}/operator"
 MAX_FILES = 16_384
 GC_THRESHOLDS = (10_000, 20, 50)
-"""Python's own (700, 10, 10) go through the whole heap again and again while JSON is read: with 300 gateways everything
-stands still for a third of a second each time. Young garbage is still collected early."""
+"""Python's own (700, 10, 10) go through the whole heap again and again while JSON is read: 0.13 s of CPU for 600,000
+objects, in which every loop stands still. Young garbage is still collected early."""
 WATCHED_CHILDREN = (("", "v1", "services"), ("", "v1", "pods"), ("", "v1", "configmaps"), ("apps", "v1", "deployments"))
 
 
