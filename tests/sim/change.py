@@ -37,6 +37,7 @@ async def change_in(seed: int, mode: str, crash_at: int = 0, when: str = "after"
     """Run the change to its end. With `crash_at`, the operator dies before or after its n-th write since the change.
     `then` happens in mid-canary: a newer document, or the object is deleted."""
     world = SimWorld(seed)
+    world.stirs = True
     world.checks.append(never_serves_quarantined)
     await world.kube.create(POLICIES, objects.policy(objects.STANDIN))
     await world.kube.create(GATEWAYS, objects.deployment(objects.STANDIN))

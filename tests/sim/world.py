@@ -138,6 +138,7 @@ class SimWorld:
         self.plan: Plan = no_faults
         self.pages = Pages(random.Random(f"pages of {seed}"))
         self.wake_loss, self.wake_delay = 0.0, TICK  # share of lost wake-ups; how long a wake-up takes
+        self.stirs = False  # a look whose health signals have changed wakes the loop up, as in a real process
         self.deaths = 0
         self._operator_writes = False
         self._next_pass = self._next_tick = 0.0
@@ -177,7 +178,9 @@ class SimWorld:
                 await self.node.tick(self.now(), self.at)
             self.clients.tick(self.at, TICK)
             looks = self.gateways.next_at
-            if self.gateways.tick(self.at) or (self.gateways.next_at != looks and self._reconciler.stirred):
+            if self.gateways.tick(self.at) or (
+                self.stirs and self.gateways.next_at != looks and self._reconciler.stirred
+            ):
                 self._next_pass = self.at
             if self.gateways.looked_at == self.at:
                 for check in self.on_look:

@@ -35,6 +35,7 @@ class Terminal:
     def __init__(self, seed: int = 3) -> None:
         self._loop = asyncio.new_event_loop()
         self.world = SimWorld(seed)
+        self.world.stirs = True
         self.before_call: Callable[[str, Resource], None] = lambda verb, resource: None
         self.before_sleep: Callable[[], None] = lambda: None
         self.width = 160
