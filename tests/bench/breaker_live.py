@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import statistics
 import sys
@@ -56,12 +57,12 @@ async def _measure(arguments: argparse.Namespace) -> int:
         for setting in settings:
             if arguments.only in ("", setting.gateway):
                 bad.append(_table(setting, await bad_changes(api, setting, arguments.runs)))
+                print(json.dumps({k: v for k, v in bad[-1].items() if k != "each"}), flush=True)
         if arguments.only in ("", "good"):
             good = await good_changes(api)
     result = {
         "kube_proxy_min_sync_period": arguments.proxy_sync,
         "requests_per_second": RATE,
-        "load_average_at_the_end": [round(x, 1) for x in os.getloadavg()],
         "aim": AIM,
         "what": PARTS,
         "bad": bad,
@@ -76,6 +77,7 @@ def _table(setting: Setting, runs: list[Bad]) -> dict[str, Any]:
         "gateway": setting.gateway,
         "allowed_answers_take": setting.latency,
         "runs": len(runs),
+        "load_average_of_15_minutes": round(os.getloadavg()[2], 1),  # of the machine, which may have had other work
         "lost": sum(r.lost for r in runs),
         "median": {k: round(statistics.median(getattr(r, k) for r in runs), 2) for k in PARTS},
         "worst": {k: round(max(getattr(r, k) for r in runs), 2) for k in PARTS},

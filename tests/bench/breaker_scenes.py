@@ -124,6 +124,7 @@ async def serving(api: ApiServer, cast: Cast, setting: Setting, replicas: int = 
     await stage.clear()
     gateway = objects.deployment(cast)
     gateway["spec"]["replicas"] = replicas
+    del gateway["spec"]["circuitBreaker"]  # the defaults
     gateway["spec"]["rollout"]["steps"] = [{"weight": "10%", "minDuration": "30s"}]
     gateway["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 5
     scene = Scene(stage, setting, policy(cast))

@@ -42,7 +42,10 @@ class Kubectl:
 def install_api(kubectl: Kubectl) -> None:
     """The CRDs, established."""
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
+    wait = ("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
+    if not kubectl(*wait, check=False):  # it fails on a CRD so new that it has no conditions yet
+        time.sleep(1)
+        kubectl(*wait)
 
 
 def install_operator(kubectl: Kubectl) -> None:
