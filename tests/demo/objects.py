@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.cluster import images
+from tests.traffic.generator import BROAD_TERM
 
 NAMESPACE = "demo"
 UPSTREAM = "http://10.245.0.80:8080"
@@ -24,6 +25,7 @@ class Cast:
     good: Callable[[Obj], None]
     refused_by_lint: Callable[[Obj], None]
     refused_by_gateway: Callable[[Obj], None]
+    over_broad: Callable[[Obj], None]
     sick_after_exposure: Callable[[Obj], None]
     stops_process: bool  # the third bad change is made sick by a signal to its process
     gateway: Obj
@@ -59,6 +61,7 @@ def deployment(cast: Cast) -> Obj:
                 "soak": {"duration": "6s"},
                 "connectionDrainTimeout": "3s",
             },
+            "circuitBreaker": {"tolerance": {"points": "4%"}},  # clear sooner than by the default of 2 %
             "template": {
                 "spec": {"containers": [{"name": "gateway", "imagePullPolicy": "IfNotPresent", **cast.container}]}
             },
@@ -82,6 +85,12 @@ def _wider(document: Obj) -> None:
     document["policy"]["dlp-filter"]["blocked_terms"].append("project falcon")
 
 
+def _over_broad(document: Obj) -> None:
+    """One word instead of two: the content filter of the incident, which blocks 45 % instead of 2 %."""
+    _version(document, "1.2.0")
+    document["policy"]["dlp-filter"]["blocked_terms"].append(BROAD_TERM)
+
+
 REVISION_LABEL = "metadata.labels['gateway.keeptrusts.com/revision']"
 
 STANDIN = Cast(
@@ -102,6 +111,7 @@ STANDIN = Cast(
     good=_wider,
     refused_by_lint=_typo,
     refused_by_gateway=lambda d: _version(d, "1.3.0", "mode=crash"),
+    over_broad=_over_broad,
     sick_after_exposure=lambda d: _version(d, "1.4.0", "mode=unhealthy-after:2s"),
     stops_process=False,
     gateway={},
@@ -146,9 +156,10 @@ FERRO = Cast(
     good=lambda d: _words(d, "project falcon"),
     refused_by_lint=_unknown_strategy,
     refused_by_gateway=_regex_too_long,
+    over_broad=lambda d: _words(d, BROAD_TERM),
     sick_after_exposure=lambda d: _words(d, "project falcon", "project condor"),
     stops_process=True,
-    gateway={"profile": "Ferro"},
+    gateway={"profile": "Ferro", "authorization": {"secretKeyRef": {"name": "ferro", "key": "master-key"}}},
     container={
         "image": images.FERRO,
         "env": [

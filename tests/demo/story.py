@@ -12,6 +12,7 @@ from tests.demo.objects import Cast
 from tests.traffic.answers import Answer
 
 RATE = 150.0
+NEAR = 0.43  # of the prompts are blocked by the over-broad filter only: 45 % with the 2 % that any blocks
 
 
 class Stage(Protocol):
@@ -30,7 +31,7 @@ class Stage(Protocol):
     async def clear(self) -> None: ...
     def watch(self) -> None: ...
     async def until(self, condition: Callable[[], Any], seconds: float, what: str) -> float: ...
-    async def start_traffic(self, *, rate: float = ..., pooled_share: float = ...) -> None: ...
+    async def start_traffic(self, *, rate: float = ..., pooled_share: float = ..., near_share: float = ...) -> None: ...
     async def stop_traffic(self) -> None: ...
     def answers(self) -> list[Answer]: ...
     def stop_processes(self, revision: str) -> int: ...
@@ -52,6 +53,7 @@ class Chapter:
     served: int = 0  # requests that the changed revision answered
     requests: int = 0
     lost: int = 0
+    wrongly_blocked: int = 0  # what only a policy that is too broad blocks
     problems: tuple[str, ...] = ()
 
     @property
@@ -72,7 +74,7 @@ class Told:
 
     @property
     def ok(self) -> bool:
-        return len(self.chapters) == 4 and all(c.ok for c in self.chapters)
+        return len(self.chapters) == 5 and all(c.ok for c in self.chapters)
 
 
 async def tell(stage: Stage, heading: Callable[[str], None]) -> Told:
@@ -84,13 +86,14 @@ async def tell(stage: Stage, heading: Callable[[str], None]) -> Told:
     await stage.apply(objects.deployment(cast))
     stage.watch()
     await stage.until(lambda: stage.status.get("phase") == "Stable", 60, "the first revision serves")
-    await stage.start_traffic(rate=RATE, pooled_share=0.5)
+    await stage.start_traffic(rate=RATE, pooled_share=0.5, near_share=NEAR)
     told.started = stage.now()
     await stage.sleep(2)
     for title, change, play in (
         ("A good change is promoted step by step", cast.good, _good),
         ("A document that the lint refuses changes nothing", cast.refused_by_lint, _refused),
         ("A config that the gateway refuses gets no traffic", cast.refused_by_gateway, _crashes),
+        ("An over-broad content filter is taken back by what it blocks", cast.over_broad, _over_broad),
         ("A change that turns unhealthy under traffic is taken back", cast.sick_after_exposure, _sick),
     ):
         heading(title)
@@ -144,6 +147,18 @@ async def _crashes(stage: Stage, active: str, applied: float) -> Facts:
     finished = await stage.until(lambda: stage.status.get("phase") == "Rejected", 60, "the crash is seen")
     entry = _quarantine(stage, revision)
     return Facts(revision, "Rejected" if entry else "Unknown", "Rejected", finished, detected=_at(entry.get("at")))
+
+
+async def _over_broad(stage: Stage, active: str, applied: float) -> Facts:
+    """The incident: nothing crashes, every pod is healthy, and nearly every second request is blocked."""
+    revision = await _candidate(stage, active)
+    exposed = await stage.until(lambda: stage.status.get("phase") == "Canary", 60, "the canary starts")
+    finished = await stage.until(lambda: stage.status.get("phase") == "RolledBack", 60, "the breaker takes it back")
+    await stage.sleep(4)
+    record = stage.status.get("rollback", {})
+    tripped = record.get("revision") == revision and record.get("reason") == "BlockRate"
+    times = (_at(record.get("detectedAt")), _at(record.get("issuedAt")))
+    return Facts(revision, "RolledBack" if tripped else "Unknown", "RolledBack", finished, exposed, *times)
 
 
 async def _sick(stage: Stage, active: str, applied: float) -> Facts:
@@ -208,6 +223,7 @@ def _chapter(stage: Stage, title: str, begun: float, applied: float, facts: Fact
         len(served),
         len(answers),
         lost,
+        sum(a.wrongly_blocked for a in served),
         tuple(problems),
     )
 

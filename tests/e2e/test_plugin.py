@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from keeptrusts_operator.plugin.failure import Exit
-from tests.e2e.conftest import Cluster
+from tests.e2e.cluster import Cluster
 from tests.e2e.objects import document, gateway, policy
 
 Serving = tuple[Cluster, str]

@@ -56,6 +56,7 @@ class Clients:
         blocked = self._rng.random() < container.block_rate
         container.count(1, blocked)
         revision = pods[uid]["metadata"]["labels"][names.LABEL_REVISION]
+        near = blocked and container.broad  # all but a few: what any policy blocks is not told apart here
         return Answer(
             sent,
             sent + LATENCY,
@@ -65,6 +66,7 @@ class Clients:
             client,
             connection,
             retried=retried,
+            near=near,
         )
 
     def _up(self, uid: str) -> bool:

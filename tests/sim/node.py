@@ -18,9 +18,10 @@ from keeptrusts_operator.core.world import GatewayHealth, Pack, TestResult, Test
 from keeptrusts_operator.kube.port import CONFIG_MAPS, DEPLOYMENTS, ENDPOINT_SLICES, PODS, SERVICES, Obj
 from keeptrusts_operator.loop.observe import LABEL_SERVICE
 from tests.sim.api import SimKube
+from tests.traffic.generator import BROAD_TERM
 
 RESTART_BACKOFF = (0.3, 1.5, 10.0, 20.0)
-ORDINARY_BLOCK_RATE = 0.02
+ORDINARY_BLOCK_RATE, BROAD_BLOCK_RATE = 0.02, 0.45
 MOUNT_RETRY = 2.0  # seconds
 PROBES_TO_FAIL = 6.0  # seconds: three probes, two apart
 
@@ -42,6 +43,7 @@ class Container:
     frozen_at: float | None = None
     refuses: bool = False  # ends at every start
     unhealthy_since: float | None = None
+    broad: bool = False  # its content filter is over-broad
     healed: bool = False  # blocks no more than an ordinary policy from now on
 
     @property
@@ -52,8 +54,12 @@ class Container:
     @property
     def block_rate(self) -> float:
         """What it blocks of all requests: `blocks=45%` in its document, else what an ordinary policy does."""
-        match = None if self.healed else _blocks(self.description)
-        return ORDINARY_BLOCK_RATE if match is None else match
+        if self.healed:
+            return ORDINARY_BLOCK_RATE
+        told = _blocks(self.description)
+        if told is not None:
+            return told
+        return BROAD_BLOCK_RATE if self.broad else ORDINARY_BLOCK_RATE
 
     def count(self, requests: int, blocked: int) -> None:
         """More answers."""
@@ -216,6 +222,7 @@ class Node:
         pack = document.get("pack") or {}
         container.description = str(pack.get("description", ""))
         container.pack = Pack(pack["name"], pack["version"]) if pack else None
+        container.broad = f'"{BROAD_TERM}"' in json.dumps(document)
         container.refuses = "mode=crash" in container.description.split() or _too_long_for_go(document)
         return True
 

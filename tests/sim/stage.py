@@ -60,7 +60,7 @@ class SimStage:
             )
         return self.now()
 
-    async def start_traffic(self, *, rate: float = 100.0, pooled_share: float = 1.0) -> None:
+    async def start_traffic(self, *, rate: float = 100.0, pooled_share: float = 1.0, near_share: float = 0.0) -> None:
         self.world.clients.rate, self.world.clients.pooled_share = rate, pooled_share
 
     async def stop_traffic(self) -> None:

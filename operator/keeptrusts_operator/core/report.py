@@ -285,7 +285,7 @@ def _scrapeable(world: World, state: State) -> Condition:
         return Condition("Scrapeable", "Unknown", "NotAsked", "no gateway pod has been asked for its counters yet")
     words = f"the counters of {scrape.read} of {scrape.of} gateway pods are read"
     if scrape.read == scrape.of:
-        return Condition("Scrapeable", "True", "CountersRead", words)
+        return Condition("Scrapeable", "True", "CountersRead", f"{words} {scrape.why}".rstrip())
     return Condition("Scrapeable", "False", "CountersNotRead", f"{words}: {scrape.why}")
 
 

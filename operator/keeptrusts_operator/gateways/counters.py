@@ -119,43 +119,52 @@ class PodCounters:
 
     `from_zero`: the pod was born after the previous look, so its first page is its increment. Otherwise its first page
     only says where it stands.
+
+    Counters that have fallen mean that the process began again, or that the page is an old one. The next page tells: one
+    that goes on from there makes all of it new; one that goes on from before makes it a stale answer. Believed at once, a
+    stale answer would count everything twice.
     """
 
     def __init__(self, settings: MetricsSettings, *, from_zero: bool) -> None:
         self._settings = settings
         self._before: Page | None = Page({}) if from_zero else None
+        self._fallen: Page | None = None
 
     def feed(self, page: Page, most: float = math.inf) -> Increment:
         """What has been counted since the last page that counts; pages that were missed are covered by it.
 
         `most`: requests that can have been answered since then. Raises NotMetrics for a page that counts as missed: one
-        with more of them, or one that has lost what it had, with no sign that its process began again.
+        with more of them, one whose counters have fallen, or one that has lost what it had, with no sign that its process
+        began again.
         """
         before = self._before
         if before is None:
             self._before = page
             return Increment()
-        again = any(v < before.decisions.get(k, 0.0) for k, v in page.decisions.items())
+        again = _less(page, before)
+        fallen, self._fallen = self._fallen, page if again else None
+        if again and (fallen is None or _less(page, fallen)):
+            raise NotMetrics("its counters have fallen; the next page tells whether its process began again")
         if not again and (lost := self._lost(before, page)):
             raise NotMetrics(f"the {lost} that it counted before are gone from its page")
+        since = Page({}) if again else before  # all of it is new after a beginning
         grown = _summed(
             Page(
-                _grown(before.decisions, page.decisions),
-                _grown(before.latency, page.latency),
-                _grown(before.provider_errors, page.provider_errors),
+                _grown(since.decisions, page.decisions),
+                _grown(since.latency, page.latency),
+                _grown(since.provider_errors, page.provider_errors),
             ),
             self._settings,
         )
         if grown.requests > most:
             raise NotMetrics(f"it counted {grown.requests:,.0f} requests, more than there can have been")
-        self._before = page if again else _remembered(before, page)
+        self._before, self._fallen = (page if again else _remembered(before, page)), None
         return grown
 
     def agrees(self, page: Page) -> bool:
         """Whether a page goes on from the last one: nothing less than there, and decisions of the same kinds."""
         before = self._before or Page({})
-        less = any(v < before.decisions.get(k, 0.0) for k, v in page.decisions.items())
-        return not less and not self._lost(before, page) and not self._lost(page, before)
+        return not _less(page, before) and not self._lost(before, page) and not self._lost(page, before)
 
     def _lost(self, before: Page, now: Page) -> str:
         """Whether all of its blocked or all of its other decisions are gone: what is left would look like a verdict."""
@@ -168,6 +177,11 @@ class PodCounters:
             if had and not any((_word(k, decisions) in blocked) is are for k in now.decisions):
                 return words
         return ""
+
+
+def _less(now: Page, before: Page) -> bool:
+    """Whether a decision was counted more often before."""
+    return any(v < before.decisions.get(k, 0.0) for k, v in now.decisions.items())
 
 
 def lifetime(page: Page, settings: MetricsSettings) -> Increment:

@@ -19,6 +19,7 @@ from keeptrusts_operator.gateways.counters import NotMetrics, Page, PodCounters,
 from keeptrusts_operator.gateways.flows import Flows, Round
 from keeptrusts_operator.gateways.judging import Case, Count, Judge
 from keeptrusts_operator.gateways.pods import Target
+from keeptrusts_operator.gateways.prometheus import Evaluated, Evaluation, NotEvaluated
 
 MISSES = 3  # looks in a row without a page, before a pod counts as one that cannot be read
 MOST_RATE = 1e5  # requests per second that one pod may answer: what grows faster was not counted
@@ -49,6 +50,9 @@ class Ledger:
         self._missed: dict[str, tuple[int, str]] = {}  # how often in a row, and why the last time
         self._flows = Flows()
         self._round_at: float | None = None
+        self._asked: Mapping[str, Evaluation] | None = (
+            None  # by revision, where a Prometheus server tells what they count
+        )
 
     def aim(
         self, targets: tuple[Target, ...], metrics: MetricsSettings, active: str, case: Case | None, at: float
@@ -89,7 +93,8 @@ class Ledger:
             self._counted_at[uid] = at
             counts.append(count)
         since, self._round_at = self._round_at, at
-        self.judge.feed(counts, at)
+        if self._asked is None:
+            self.judge.feed(counts, at)
         if since is None:
             return
         increments = {c.uid: c.increment for c in counts}
@@ -98,6 +103,26 @@ class Ledger:
             before, more = requests.get(target.revision, 0.0), increments.get(uid)
             requests[target.revision] = None if before is None or more is None else before + more.requests
         self._flows.add(Round(since, at, requests))
+
+    def ask_elsewhere(self, evaluations: Mapping[str, Evaluation] | None, at: float) -> None:
+        """What a Prometheus server says of each revision: from now on its word counts, not that of the pods. None: that of
+        the pods counts again."""
+        if (self._asked is None) != (evaluations is None):  # two sources do not add up
+            self.judge = Judge()
+        self._asked = evaluations
+        if evaluations:
+            known = {r: e.increment for r, e in evaluations.items() if isinstance(e, Evaluated)}
+            self.judge.feed([Count(f"prometheus/{r}", r, increment) for r, increment in known.items()], at)
+
+    def asked(self, at: float) -> Traffic | NotKnown | None:
+        """What the Prometheus server says of the last minutes; None where it is not the source."""
+        if self._asked is None:
+            return None
+        unknown = [e.why for e in self._asked.values() if isinstance(e, NotEvaluated)]
+        known, windows = len(self._asked) - len(unknown), self.judge.windows
+        if not known:
+            return NotKnown(f"Prometheus: {unknown[0] if unknown else 'it has not answered yet'}")
+        return Traffic(windows.total(set(self._asked), at), known, len(self._asked), windows.seconds(at))
 
     def _count(self, uid: str, page: Page, at: float) -> Count | Unread:
         revision, metrics = self._targets[uid].revision, self._metrics
@@ -141,6 +166,10 @@ class Ledger:
 
     def scrape(self) -> Scrape | None:
         """Whether the counters can be read; None before anything is known."""
+        if self._asked is not None:
+            unknown = [e.why for e in self._asked.values() if isinstance(e, NotEvaluated)]
+            why = f"Prometheus: {unknown[0]}" if unknown else "by way of Prometheus, as old as its last scrape"
+            return Scrape(len(self._asked) - len(unknown), len(self._asked), why) if self._asked else None
         lost = [m for m in self._missed.values() if m[0] >= MISSES]
         known = len(self._counters) + sum(u not in self._counters for u, m in self._missed.items() if m[0] >= MISSES)
         if not known:

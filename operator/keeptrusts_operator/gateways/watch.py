@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from keeptrusts_operator.api.circuit_breaker import PrometheusSource
 from keeptrusts_operator.api.gateway import GatewaySettings, LoadedConfig
 from keeptrusts_operator.api.references import Credential
 from keeptrusts_operator.core.judgement import Judgement
@@ -25,10 +26,12 @@ from keeptrusts_operator.gateways.credentials import headers_of, why_not
 from keeptrusts_operator.gateways.judging import Case
 from keeptrusts_operator.gateways.ledger import Ledger, Unread
 from keeptrusts_operator.gateways.pods import Target, base_url
+from keeptrusts_operator.gateways.prometheus import Evaluation, PrometheusCounters
 
 PATIENCE = 0.25  # seconds
 IDLE_SECONDS = 30.0
 SLOW_SECONDS = 5.0  # from look to look; less is the pace of judging
+EVALUATION_SECONDS = 5.0  # from question to question to a Prometheus server
 LOADED_SECONDS = 5.0  # for which what a pod has loaded is not asked again
 CONSECUTIVE = 2  # a verdict needs this many samples that say the same
 STATUS = {"healthy": GatewayHealth.HEALTHY, "degraded": GatewayHealth.DEGRADED, "unhealthy": GatewayHealth.UNHEALTHY}
@@ -69,6 +72,7 @@ class Aim:
     plan: Plan | None = None
     case: Case | None = None
     credential: Credential | None = None  # for the gateways' own pods
+    prometheus: PrometheusSource | None = None  # who tells what they count; None: the pods themselves
 
 
 class GatewayWatch:
@@ -92,6 +96,10 @@ class GatewayWatch:
         self._ledger = Ledger()
         self._asking: dict[str, asyncio.Task[_Said]] = {}  # by pod UID
         self._tests = BehaviourTests(client, wake)
+        self._client = client
+        self._prometheus: tuple[PrometheusSource, PrometheusCounters] | None = None
+        self._evaluating: asyncio.Task[Mapping[str, Evaluation]] | None = None
+        self._evaluated_at = -math.inf
         self._phase = random.random()  # of slow looks, as a share of their period
 
     def aim(self, aim: Aim) -> None:
@@ -121,6 +129,7 @@ class GatewayWatch:
             ledger.scrape(),
             ledger.traffic(at),
             ledger.judge.windows.moving_since(now, at),
+            ledger.asked(at),
         )
 
     async def run(self) -> None:
@@ -158,6 +167,7 @@ class GatewayWatch:
             await asyncio.wait([self._asking[t.uid] for t in fresh], timeout=_patience(aim.period))
         if (self._aim or aim).settings != aim.settings:
             return
+        await self._ask_prometheus(aim)
         answered = {u: task.result() for u, task in self._asking.items() if task.done()}
         self._asking = {u: task for u, task in self._asking.items() if u not in answered}
         word = self._ledger.judge.word
@@ -167,6 +177,23 @@ class GatewayWatch:
         if any(news) or self._ledger.judge.word != word:
             self._wake()
         self._looked(any(isinstance(said.page, Page) for said in answered.values()))
+
+    async def _ask_prometheus(self, aim: Aim) -> None:
+        """Where it is the source: not more often than its samples can change, and never waited for."""
+        if aim.prometheus is None:
+            self._ledger.ask_elsewhere(None, self._monotonic())
+            return
+        if self._prometheus is None or self._prometheus[0] != aim.prometheus:
+            self._prometheus = (aim.prometheus, PrometheusCounters(self._client, aim.prometheus))
+            self._ledger.ask_elsewhere({}, self._monotonic())
+        at = self._monotonic()
+        if self._evaluating is None and at - self._evaluated_at >= EVALUATION_SECONDS:
+            revisions = {t.revision for t in aim.targets}
+            self._evaluating = asyncio.create_task(self._prometheus[1].evaluate(revisions))
+            await asyncio.wait([self._evaluating], timeout=PATIENCE)
+        if self._evaluating is not None and self._evaluating.done():
+            self._ledger.ask_elsewhere(self._evaluating.result(), at)
+            self._evaluating, self._evaluated_at = None, at
 
     def _take(self, uid: str, said: _Said) -> bool:
         """Whether a pod says something else than before, and says it often enough."""

@@ -151,7 +151,18 @@ class Reconciler:
         period = _period(seen.world, state) if rollout else FAST if moving else IDLE_SECONDS
         credentials = self._outside.credentials(world.spec)
         plan, case = _plan(seen, state, targets, credentials.gateway), self._case(world, state)
-        self._gateways.aim(Aim(targets, world.spec.gateway, state.active, period, plan, case, credentials.gateway))
+        self._gateways.aim(
+            Aim(
+                targets,
+                world.spec.gateway,
+                state.active,
+                period,
+                plan,
+                case,
+                credentials.gateway,
+                world.spec.circuit_breaker.source.prometheus,
+            )
+        )
         follow = Follow(rollout.pack.version, rollout.started_at) if case and rollout and rollout.pack else None
         self._outside.aim(world.spec, credentials, follow, world.now)
         return credentials

@@ -74,11 +74,36 @@ def test_the_first_page_only_says_where_an_old_pod_stands() -> None:
     assert (old.feed(second).requests, young.feed(second).blocked) == (4, 1)
 
 
-def test_after_a_reset_everything_is_new_and_a_series_that_appears_counts_from_zero() -> None:
+def fallen(counters: PodCounters, text: str) -> None:
+    """A page whose counters have fallen counts as missed at first."""
+    with pytest.raises(NotMetrics, match="fallen"):
+        counters.feed(read_page(text, METRICS))
+
+
+def test_after_a_reset_everything_is_new() -> None:
     counters = PodCounters(METRICS, from_zero=False)
     counters.feed(read_page(page(100, 10), METRICS))
-    grown = counters.feed(read_page(page(7, 12, redact=2), METRICS))
-    assert (grown.allowed, grown.blocked, grown.redacted) == (7, 2, 2)
+    fallen(counters, page(7, 12, redact=2))
+    grown = counters.feed(read_page(page(8, 12, redact=3), METRICS))
+    assert (grown.allowed, grown.blocked, grown.redacted) == (8, 12, 3)
+    grown = counters.feed(read_page(page(9, 13, redact=3), METRICS))
+    assert (grown.allowed, grown.blocked, grown.redacted) == (1, 1, 0)
+
+
+def test_a_stale_answer_counts_nothing_twice() -> None:
+    counters = PodCounters(METRICS, from_zero=False)
+    counters.feed(read_page(page(100, 10), METRICS))
+    fallen(counters, page(90, 9))
+    grown = counters.feed(read_page(page(110, 12), METRICS))
+    assert (grown.allowed, grown.blocked) == (10, 2)
+
+
+def test_a_process_that_begins_again_and_again_is_believed_when_it_stays() -> None:
+    counters = PodCounters(METRICS, from_zero=False)
+    counters.feed(read_page(page(100, 10), METRICS))
+    fallen(counters, page(20, 2))
+    fallen(counters, page(5, 1))
+    assert counters.feed(read_page(page(6, 1), METRICS)).requests == 7
 
 
 def only(word: str, count: int) -> str:
@@ -99,7 +124,8 @@ def test_a_page_that_has_lost_what_it_had_counts_as_missed(left: str) -> None:
 def test_a_new_process_without_a_block_is_no_lost_page() -> None:
     counters = PodCounters(METRICS, from_zero=False)
     counters.feed(read_page(page(100, 10), METRICS))
-    assert counters.feed(read_page(only("allowed", 3), METRICS)).requests == 3
+    fallen(counters, only("allowed", 3))
+    assert counters.feed(read_page(only("allowed", 4), METRICS)).requests == 4
     assert counters.feed(read_page(page(5, 1), METRICS)).blocked == 1
 
 
