@@ -72,6 +72,8 @@ class Pages:
         self.plan: PagePlan = good_pages
         self.read_at: dict[str, float] = {}
         self._late: dict[str, Page | Unread] = {}
+        self._shown: dict[str, set[str]] = {}  # series that a pod's process has had on a page
+        self._counted: dict[str, int] = {}
 
     def of(self, uid: str, container: Container, metrics: MetricsSettings, at: float) -> Page | Unread | None:
         """None: it has not answered yet."""
@@ -85,6 +87,9 @@ class Pages:
             return self._told(uid, _plain(container, metrics), at)
         if fault is PageFault.RESET:
             container.requests = container.blocked = 0
+        if container.requests < self._counted.get(uid, 0):
+            self._shown.pop(uid, None)
+        self._counted[uid] = container.requests
         try:
             page: Page | Unread = read_page(self._garbled(_text(container, metrics), fault, uid), metrics)
         except NotMetrics as error:
@@ -109,12 +114,16 @@ class Pages:
             return text[: rng.randrange(len(text))]
         lines = text.splitlines(keepends=True)
         samples = [n for n, line in enumerate(lines) if "decisions_total{" in line]
+        shown = self._shown.setdefault(uid, set())
+        known = [n for n in samples if lines[n].rsplit(" ", 1)[0] in shown]
+        shown.update(lines[n].rsplit(" ", 1)[0] for n in samples)
         if fault is None or not samples:
             return text
         at = rng.choice(samples)
         series, value = lines[at].rsplit(" ", 1)
-        if fault is PageFault.MISSING:  # the same one each time
-            del lines[samples[crc32(uid.encode()) % len(samples)]]
+        if fault is PageFault.MISSING:  # the same one each time; what was never there is not missing
+            if known:
+                del lines[known[crc32(uid.encode()) % len(known)]]
         elif fault is PageFault.DUPLICATE:
             lines.insert(rng.randrange(len(lines)), f"{series} {rng.randrange(10**6)}\n")
         elif fault is PageFault.STAMPED:

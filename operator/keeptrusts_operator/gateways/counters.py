@@ -149,10 +149,11 @@ class PodCounters:
             self._before = page
             return Increment()
         again = _less(page, before)
-        fallen, self._fallen = self._fallen, page if again else None
+        fallen = self._fallen = self._fallen if again else None
         if again and (fallen is None or _less(page, fallen)):
+            self._fallen = page
             raise NotMetrics("its counters have fallen; the next page tells whether its process began again")
-        if not again and (lost := self._lost(before, page)):
+        if lost := self._lost(fallen or before, page):
             raise NotMetrics(f"the {lost} that it counted before are gone from its page")
         since = Page({}) if again else before  # all of it is new after a beginning
         grown = _summed(
@@ -174,16 +175,18 @@ class PodCounters:
         return not _less(page, before) and not self._lost(before, page) and not self._lost(page, before)
 
     def _lost(self, before: Page, now: Page) -> str:
-        """Whether all of its blocked or all of its other decisions are gone: what is left would look like a verdict."""
         decisions = self._settings.decisions
-        if decisions is None:
-            return ""
-        blocked = {v.lower() for v in decisions.blocked}
-        for words, are in (("blocked decisions", True), ("decisions that are not blocked", False)):
-            had = any(v > 0.0 and (_word(k, decisions) in blocked) is are for k, v in before.decisions.items())
-            if had and not any((_word(k, decisions) in blocked) is are for k in now.decisions):
-                return words
-        return ""
+        return lost_kinds(before, now, decisions) if decisions else ""
+
+
+def lost_kinds(before: Page, now: Page, decisions: Decisions) -> str:
+    """Whether all of its blocked or all of its other decisions are gone: what is left would look like a verdict."""
+    blocked = {v.lower() for v in decisions.blocked}
+    for words, are in (("blocked decisions", True), ("decisions that are not blocked", False)):
+        had = any(v > 0.0 and (_word(k, decisions) in blocked) is are for k, v in before.decisions.items())
+        if had and not any((_word(k, decisions) in blocked) is are for k in now.decisions):
+            return words
+    return ""
 
 
 def _less(now: Page, before: Page) -> bool:

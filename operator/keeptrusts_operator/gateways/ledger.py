@@ -15,11 +15,12 @@ from keeptrusts_operator.api.names import ADOPTED_REVISION
 from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.measured import NotKnown, Traffic
 from keeptrusts_operator.core.world import Flow, Scrape
-from keeptrusts_operator.gateways.counters import NotMetrics, Page, PodCounters, lifetime
+from keeptrusts_operator.gateways.counters import NotMetrics, Page, PodCounters, lifetime, lost_kinds
 from keeptrusts_operator.gateways.flows import Flows, Round
 from keeptrusts_operator.gateways.judging import Case, Count, Judge
 from keeptrusts_operator.gateways.pods import Target
 from keeptrusts_operator.gateways.prometheus import Evaluated, Evaluation, NotEvaluated
+from keeptrusts_operator.gateways.trial import pods_from
 
 MISSES = 3  # looks in a row without a page, before a pod counts as one that cannot be read
 MOST_RATE = 1e5  # requests per second that one pod may answer: what grows faster was not counted
@@ -42,9 +43,8 @@ class Ledger:
         self._targets: dict[str, Target] = {}
         self._counters: dict[str, PodCounters] = {}
         self._counted_at: dict[str, float] = {}
-        self._first: dict[
-            str, Page
-        ] = {}  # of pods that are older than their first sight: believed once the next agrees
+        self._allowed: set[str] = set()  # pods of the candidate of which an earlier leader had read more than blocks
+        self._first: dict[str, Page] = {}  # of pods older than their first sight: believed once the next one agrees
         self._born_here: set[str] = set()
         self._newest = -math.inf  # when the youngest pod that was seen at an aim was created, by the cluster's clock
         self._missed: dict[str, tuple[int, str]] = {}  # how often in a row, and why the last time
@@ -75,6 +75,9 @@ class Ledger:
         self._first = {u: f for u, f in self._first.items() if u in self._targets}
         self._counted_at = {u: a for u, a in self._counted_at.items() if u in self._targets}
         self._missed = {u: m for u, m in self._missed.items() if u in self._targets}
+        if case is not None:
+            kept = pods_from(case.checkpoint.get("pods"))
+            self._allowed = {u for u, c in kept.items() if u in self._targets and c.requests > c.blocked}
         self.judge.windows.keep(self._targets)
         self.judge.aim(active, case, at)
 
@@ -130,6 +133,8 @@ class Ledger:
         most = MOST_RATE * max(1.0, at - self._counted_at.get(uid, at - BEFORE_BIRTH))
         counters, born_here = self._counters.get(uid), uid in self._born_here
         first = self._first.pop(uid, None)
+        if counters is None and (lost := self._lost_before(uid, page)):
+            return Unread(f"{metrics.path}: the {lost} that an earlier leader counted are gone from its page")
         if counters is None or (first is not None and not counters.agrees(page)):  # garbled then, or now: begin again
             counters = self._counters[uid] = PodCounters(metrics, from_zero=born_here)
             first = None
@@ -142,6 +147,15 @@ class Ledger:
         except NotMetrics as error:
             return Unread(f"{metrics.path}: {error}")
         return Count(uid, revision, increment, lifetime(first, metrics) if first else None)
+
+    def _lost_before(self, uid: str, page: Page) -> str:
+        """What an earlier leader had read of a candidate's pod, and what is not there now: half a page looks like a
+        gateway that blocks everything."""
+        metrics = self._metrics
+        if uid not in self._allowed or metrics is None or metrics.decisions is None:
+            return ""
+        allowed = frozenset([(metrics.decisions.label, metrics.decisions.allowed[0])])
+        return lost_kinds(Page({allowed: 1.0}), page, metrics.decisions)
 
     def flows(self, now: datetime, at: float) -> Mapping[str, Flow]:
         """Requests by revision over the last seconds; `now` and `at` are the same moment by the two clocks."""

@@ -89,7 +89,7 @@ class Trial:
         self._watch = breaker_words.from_dict(checkpoint.get("watch"), self._settings, baseline)
         self._alone = breaker_words.alone_from_dict(checkpoint.get("alone"), self._settings.trip)
         self._final = kept if kept and kept.verdict is Verdict.TRIP else None
-        self._pods = _pods_from(checkpoint.get("pods"))  # of the candidate
+        self._pods = pods_from(checkpoint.get("pods"))  # of the candidate
         self._confirmation: Confirmation | None = None
         beside = Beside.begin(windows.total((case.active,), at), windows.pods(case.active, at), case.given.burst)
         self._beside = paired.from_dict(checkpoint.get("beside"), beside, case.given.burst)
@@ -289,7 +289,7 @@ class Trial:
         }
 
 
-def _pods_from(data: object) -> dict[str, Counts]:
+def pods_from(data: object) -> dict[str, Counts]:
     """What each pod of the candidate counted for an earlier process; nothing when it makes no sense."""
     if not isinstance(data, Mapping):
         return {}

@@ -139,6 +139,21 @@ def test_half_a_page_and_a_number_nobody_can_have_counted_are_missed_pages() -> 
     assert books.ledger.scrape() == Scrape(2, 2, "")
 
 
+def test_half_a_page_at_the_first_sight_of_a_new_leader_is_none_either() -> None:
+    """What the earlier leader read of that pod is in its checkpoint."""
+    books = judged()
+    books.look(a1=page(5010, 100), b1=page(90, 2))
+    kept = Books()
+    kept.aim(pod("a1"), pod("b1", B, 200.0), case=replace(CASE, kept=books.said))
+    for n in range(20):
+        kept.look(a1=page(5020 + 40 * n, 100 + n), b1=page(0, 2 + 5 * n))
+    assert kept.said.verdict is Verdict.UNDECIDED
+    assert "earlier leader" in str(kept.ledger.scrape())
+    kept.look(a1=page(6000, 120), b1=page(1000, 102))
+    kept.look(a1=page(6010, 120), b1=page(1010, 103))
+    assert kept.canary == (103, 3)
+
+
 def test_a_first_page_of_absurd_numbers_does_not_stop_the_books() -> None:
     for first in (page(1e12, 1e12), page(0, 1e11), page(0, 90), page(1e12, 1)):  # the next one shows what it was
         books = Books()
