@@ -170,9 +170,9 @@ class PodCounters:
         return grown
 
     def agrees(self, page: Page) -> bool:
-        """Whether a page goes on from the last one: nothing less than there, and decisions of the same kinds."""
+        """Whether a page goes on from the last one: nothing less than there, and decisions of no other kinds."""
         before = self._before or Page({})
-        return not _less(page, before) and not self._lost(before, page) and not self._lost(page, before)
+        return not _less(page, before) and not self._lost(page, before)
 
     def _lost(self, before: Page, now: Page) -> str:
         decisions = self._settings.decisions

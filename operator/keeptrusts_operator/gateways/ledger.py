@@ -145,6 +145,8 @@ class Ledger:
         try:
             increment = counters.feed(page, most)
         except NotMetrics as error:
+            if first is not None:
+                self._first[uid] = first
             return Unread(f"{metrics.path}: {error}")
         return Count(uid, revision, increment, lifetime(first, metrics) if first else None)
 

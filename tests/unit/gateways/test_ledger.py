@@ -154,6 +154,17 @@ def test_half_a_page_at_the_first_sight_of_a_new_leader_is_none_either() -> None
     assert kept.canary == (103, 3)
 
 
+def test_half_a_page_after_the_first_sight_does_not_become_the_first() -> None:
+    books = Books()
+    books.aim(pod("a1"), pod("b1", B, 200.0), case=CASE)
+    books.look(a1=page(5010, 100), b1=page(900, 20))
+    for n in range(20):
+        books.look(a1=page(5020 + 40 * n, 100 + n), b1=page(0, 21 + 3 * n))
+    assert books.canary == (0, 0)
+    books.look(a1=page(6000, 120), b1=page(3900, 80))
+    assert books.canary == (3060, 60)
+
+
 def test_a_first_page_of_absurd_numbers_does_not_stop_the_books() -> None:
     for first in (page(1e12, 1e12), page(0, 1e11), page(0, 90), page(1e12, 1)):  # the next one shows what it was
         books = Books()

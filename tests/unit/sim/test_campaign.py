@@ -16,6 +16,7 @@ FOUND = {  # seeds that broke a promise once, and why
     10222: "a simulated pod ran without its ConfigMap, as an ordinary gateway",
     1035: "two blocked requests of a pod's two made a noise floor of 70 points, which blinded the judge",
     60044: "a page without its allowed decisions, at the first sight of a new leader, looked like a gateway that blocks all",
+    70478: "the same, at its second look",
     58: "a rollback that was frozen in mid-call came after the promotion and was let through",
 }
 
