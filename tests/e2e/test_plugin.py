@@ -154,7 +154,7 @@ def test_bypass_says_what_the_operator_said(serving: Serving, plugin: Plugin) ->
     plugin("bypass", "on", "gw", "soon", "--reason", "x", code=Exit.USAGE)
     commands: dict[str, tuple[tuple[str, ...], ...]] = {
         "emergency-passthrough": (
-            ("on", "gw", "1m", "--reason", "INC-1 it blocks legitimate prompts", "--ticket", "INC-1"),
+            ("on", "gw", "1m", "--reason", "INC-1: it blocks too much", "--ticket", "INC-1"),
             ("off", "gw"),
         ),
         "approve-passthrough": (("approve", "gw", "no-such-request"),),
