@@ -119,7 +119,6 @@ async def _rare(api: ApiServer) -> Good:
 @asynccontextmanager
 async def serving(api: ApiServer, cast: Cast, setting: Setting, replicas: int = 9, **load: Any) -> AsyncIterator[Scene]:
     """Gateways that serve their first revision under traffic; nothing is left of them afterwards."""
-    await asyncio.to_thread(_set_latency, setting.latency)
     stage = Stage(api, cast, poll=0.1)
     await stage.clear()
     gateway = objects.deployment(cast)
@@ -133,7 +132,8 @@ async def serving(api: ApiServer, cast: Cast, setting: Setting, replicas: int = 
     stage.watch()
     try:
         await stage.until(lambda: stage.status.get("phase") == "Stable", 120, "the first revision serves")
-        await asyncio.sleep(2)
+        await asyncio.sleep(2)  # the node has heard of both Services
+        await asyncio.to_thread(_set_latency, setting.latency)
         await stage.start_traffic(**{**setting.load, **load})
         yield scene
     finally:

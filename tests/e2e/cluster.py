@@ -72,7 +72,7 @@ class Cluster:
         self.wait(lambda: self.status().get("phase") == phase, f"phase {phase}", seconds)
         return self.status()
 
-    def stable(self) -> str:
+    def stable(self, seconds: float = 40) -> str:
         """Wait until what is wanted is active; gives the revision."""
 
         def settled() -> bool:
@@ -85,5 +85,5 @@ class Cluster:
                 and status.get("observedGeneration") == obj["metadata"]["generation"]
             )
 
-        self.wait(settled, "Stable on what is wanted")
+        self.wait(settled, "Stable on what is wanted", seconds)
         return str(self.status()["activeRevision"])

@@ -99,12 +99,12 @@ def test_a_good_policy_becomes_clear_and_is_promoted(cluster: Cluster, say: Say)
         time.sleep(HISTORY)
         change(cluster)
         candidate = cluster.wait_phase("Canary")["candidateRevision"]
-        cluster.wait(lambda: cluster.status()["phase"] != "Canary", "the canary passes", 90)
+        cluster.wait(lambda: cluster.status()["phase"] != "Canary", "the canary passes", 180)
         served = sum(a.revision == candidate for a in list(clients.answers))
         said = cluster.wait_phase("Soaking")["breaker"]
-        assert cluster.stable() == candidate != first
+        assert cluster.stable(120) == candidate != first
     assert served > 120, "minDuration, 2 s, is over after 70: it waits until it is sure"
-    assert said["state"] == "Clear"
+    assert said["state"] in ("Clear", "Undecided"), "the soak begins its own judgement"
     assert cluster.condition("BreakerTripped")["status"] == "False"
     assert not cluster.items("gwi")
     assert not lost(clients.answers)
@@ -129,7 +129,7 @@ def test_without_readable_metrics_nothing_goes_on_and_nothing_goes_back(cluster:
         assert cluster.selector() == "live"
         cluster.wait(lambda: cluster.condition("Scrapeable").get("status") == "True", "its counters are read again", 25)
         candidate = cluster.status()["desiredRevision"]
-        assert cluster.stable() == candidate
+        assert cluster.stable(150) == candidate
     assert not lost(clients.answers)
 
 

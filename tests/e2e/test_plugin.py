@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from keeptrusts_operator.api.names import LABEL_REVISION
 from keeptrusts_operator.plugin.failure import Exit
 from tests.e2e.cluster import Cluster
 from tests.e2e.objects import document, gateway, policy
@@ -152,7 +153,10 @@ def test_bypass_says_what_the_operator_said(serving: Serving, plugin: Plugin) ->
     cluster, _ = serving
     plugin("bypass", "on", "gw", "soon", "--reason", "x", code=Exit.USAGE)
     commands: dict[str, tuple[tuple[str, ...], ...]] = {
-        "emergency-passthrough": (("on", "gw", "1m", "--reason", "INC-1", "--ticket", "INC-1"), ("off", "gw")),
+        "emergency-passthrough": (
+            ("on", "gw", "1m", "--reason", "INC-1: it blocks too much", "--ticket", "INC-1"),
+            ("off", "gw"),
+        ),
         "approve-passthrough": (("approve", "gw", "no-such-request"),),
     }
     for verb, each in commands.items():
@@ -161,6 +165,13 @@ def test_bypass_says_what_the_operator_said(serving: Serving, plugin: Plugin) ->
             answer = requests(cluster)[verb]
             assert done.returncode == (Exit.OK if answer["outcome"] == "Done" else Exit.NOT_DONE), done.stderr
             assert answer["message"] in done.stdout + done.stderr
+
+    def protected() -> bool:
+        grant = cluster.status().get("passthrough", {})
+        return grant.get("state") == "Ended" or "rearmedAt" in grant
+
+    cluster.wait(protected, "protections are back", 60)
+    assert cluster.get("service", "gw")["spec"]["selector"][LABEL_REVISION] == cluster.status()["activeRevision"]
 
 
 @pytest.mark.cluster

@@ -41,7 +41,7 @@ def _seconds(stamp: str) -> float:
 
 def test_an_idle_gateway_causes_no_write_but_the_leases(serving: tuple[Cluster, str]) -> None:
     cluster, _ = serving
-    time.sleep(3)
+    time.sleep(45)  # a health signal that was bad while pods came up is good only after 30 s
     start = time.time()
     time.sleep(IDLE_SECONDS)
     entries = [e["objectRef"] for e in writes_since(start)]

@@ -14,6 +14,7 @@ from keeptrusts_operator.api.health import HealthSettings, Thresholds
 from keeptrusts_operator.api.quantities import format_decimal, format_duration, format_percent
 from keeptrusts_operator.core.latency import Counted, answers, quantile
 
+WINDOW = timedelta(minutes=5)  # that traffic is looked at
 LEAST = 50  # requests: a share or a percentile of fewer says nothing
 AHEAD = timedelta(minutes=1)  # an event that is dated further ahead says that a clock is wrong
 
@@ -264,7 +265,9 @@ def _too_little(traffic: Traffic, count: float, what: str) -> str:
 
 
 def _window(traffic: Traffic) -> str:
-    return format_duration(timedelta(seconds=traffic.seconds))
+    """Said the same way until all of it has been watched: words that count seconds would be written again and again."""
+    whole = format_duration(WINDOW)
+    return whole if traffic.seconds >= WINDOW.total_seconds() else f"{whole}, watched in part,"
 
 
 def _partly(traffic: Traffic) -> str:
