@@ -136,8 +136,16 @@ class Promises:
         if notes.get(names.ANNOTATION_TRIPPED_REVISION):
             self._tripped_for_cause(notes)
             self._tripped[rollout] = notes[names.ANNOTATION_TRIPPED_REVISION]
-        if selector.get(names.LABEL_REVISION) not in (None, "none") and not reached and not self._world.past.just_used:
+        if selector.get(names.LABEL_REVISION) not in (None, "none") and not reached and not self._may_be_late(service):
             raise Broken("the Service was pointed at no ready pod")
+
+    def _may_be_late(self, service: Obj) -> bool:
+        """What was seen may be old by now: on a stale read, or when a process that stood still takes traffic back after all.
+        A deposed leader can lower exposure, never raise it."""
+        gateway = next(iter(self._world.kube.all(GATEWAYS, self._world.namespace, {})), {})
+        active = gateway.get("status", {}).get("activeRevision")
+        lowers = service["spec"]["selector"].get(names.LABEL_REVISION) == active
+        return self._world.past.just_used or (self._world.thawing and lowers)
 
     def _tripped_for_cause(self, notes: dict[str, str]) -> None:
         """By the breaker's word only what blocks too much is taken back, whatever pages of counters look like."""

@@ -72,7 +72,7 @@ class Pages:
         self.plan: PagePlan = good_pages
         self.read_at: dict[str, float] = {}
         self._late: dict[str, Page | Unread] = {}
-        self._shown: dict[str, set[str]] = {}  # series that a pod's process has had on a page
+        self._shown: dict[str, set[str]] = {}  # series of a pod's process that the operator has read
         self._counted: dict[str, int] = {}
 
     def of(self, uid: str, container: Container, metrics: MetricsSettings, at: float) -> Page | Unread | None:
@@ -91,7 +91,9 @@ class Pages:
             self._shown.pop(uid, None)
         self._counted[uid] = container.requests
         try:
-            page: Page | Unread = read_page(self._garbled(_text(container, metrics), fault, uid), metrics)
+            text = self._garbled(_text(container, metrics), fault, uid)
+            page: Page | Unread = read_page(text, metrics)
+            self._remember(uid, text)
         except NotMetrics as error:
             page = Unread(str(error))
         if fault is PageFault.SLOW:
@@ -103,6 +105,11 @@ class Pages:
         if isinstance(page, Page):
             self.read_at[uid] = at
         return page
+
+    def _remember(self, uid: str, text: str) -> None:
+        """What the operator has read, it can miss."""
+        shown = self._shown.setdefault(uid, set())
+        shown.update(line.rsplit(" ", 1)[0] for line in text.splitlines() if "decisions_total{" in line)
 
     def _garbled(self, text: str, fault: PageFault | None, uid: str) -> str:
         rng = self.rng
@@ -116,12 +123,11 @@ class Pages:
         samples = [n for n, line in enumerate(lines) if "decisions_total{" in line]
         shown = self._shown.setdefault(uid, set())
         known = [n for n in samples if lines[n].rsplit(" ", 1)[0] in shown]
-        shown.update(lines[n].rsplit(" ", 1)[0] for n in samples)
         if fault is None or not samples:
             return text
         at = rng.choice(samples)
         series, value = lines[at].rsplit(" ", 1)
-        if fault is PageFault.MISSING:  # the same one each time; what was never there is not missing
+        if fault is PageFault.MISSING:  # the same one each time; what was never read is not missing
             if known:
                 del lines[known[crc32(uid.encode()) % len(known)]]
         elif fault is PageFault.DUPLICATE:

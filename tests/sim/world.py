@@ -140,6 +140,7 @@ class SimWorld:
         self.wake_loss, self.wake_delay = 0.0, TICK  # share of lost wake-ups; how long a wake-up takes
         self.stirs = False  # a look whose health signals have changed wakes the loop up, as in a real process
         self.deaths = 0
+        self.thawing = False  # who writes now has stood still since it looked
         self._operator_writes = False
         self._next_pass = self._next_tick = 0.0
         self._frozen: list[tuple[float, asyncio.Event, asyncio.Task[None]]] = []
@@ -251,8 +252,10 @@ class SimWorld:
         for frozen in [f for f in self._frozen if f[0] <= self.at]:
             self._frozen.remove(frozen)
             self.say("the frozen process wakes up")
+            self.thawing = True
             frozen[1].set()
             await frozen[2]
+            self.thawing = False
 
     def _fault(self, call: Call) -> Fault | None:
         return self.plan(call)
