@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import yaml
@@ -77,7 +77,11 @@ class _Normaliser:
             message = f"The document nests deeper than {MAX_DEPTH} levels or has more than {MAX_NODES} values."
             raise DocumentError("K107", "", message, "Split long lists or flatten the document.")
         if isinstance(value, Mapping):
-            return {self._key(k, path): self.copy(v, join(path, str(k)), depth + 1) for k, v in value.items()}
+            # In sorted order, so that the same content has the same first error however its keys are ordered.
+            copied = {
+                k: (self._key(k, path), self.copy(value[k], join(path, str(k)), depth + 1)) for k in _sorted(value)
+            }
+            return dict(copied[k] for k in value)
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
             return [self.copy(item, join(path, i), depth + 1) for i, item in enumerate(value)]
         return _scalar(value, path)
@@ -87,6 +91,10 @@ class _Normaliser:
         if not isinstance(key, str):
             raise DocumentError("K105", path, f"A key is {type_name(key)}, not a string.", "Put the key in quotes.")
         return _text(key, path)
+
+
+def _sorted(keys: Iterable[object]) -> list[object]:
+    return sorted(keys, key=lambda key: (type(key).__name__, str(key)))
 
 
 def _scalar(value: object, path: str) -> str | int | float | bool | None:

@@ -101,6 +101,14 @@ def test_same_content_same_findings(document: dict[str, Any]) -> None:
         assert canonical_json(reversed_keys) == canonical_json(document)
 
 
+def test_the_first_error_does_not_depend_on_the_order_of_keys() -> None:
+    document = {"x": float("nan"), "pack": {"version": float("inf"), "name": float("inf")}}
+    reordered = {"pack": {"name": float("inf"), "version": float("inf")}, "x": float("nan")}
+    first = lint(document, strict=True, profile="Keeptrusts").findings
+    assert lint(reordered, strict=True, profile="Keeptrusts").findings == first
+    assert first[0].path == "pack.name"
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_deep_nesting(profile: ProfileName) -> None:
     deep: Any = []
