@@ -16,6 +16,9 @@ apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:  # who wrote what: tests count the writes of the operator
+- level: Request
+  verbs: [create, update, patch, delete, deletecollection]
+  resources: [{group: gateway.keeptrusts.com}]
 - level: Metadata
   verbs: [create, update, patch, delete, deletecollection]
 - level: None

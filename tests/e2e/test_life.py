@@ -58,7 +58,7 @@ def test_a_refused_document_changes_nothing_that_serves(serving: Serving) -> Non
     assert "policy.dlp-filter.action" in accepted["message"]
     assert 'Did you mean "block"' in accepted["message"]
     assert cluster.condition("Available")["status"] == "True"
-    assert cluster.condition("Accepted", "gwp", "support")["status"] == "False"
+    cluster.wait(lambda: cluster.condition("Accepted", "gwp", "support")["status"] == "False", "the policy says so too")
     assert cluster.get("gwp", "support")["status"]["findings"][0]["path"] == "policy.dlp-filter.action"
     assert cluster.selector() == first
 

@@ -246,7 +246,7 @@ def _ready_since(condition: Mapping[str, Any]) -> datetime | None:
 def _crash(container: Mapping[str, Any]) -> Crash | None:
     now = (container.get("state") or {}).get("terminated")
     last = now or (container.get("lastState") or {}).get("terminated")
-    if not last or not last.get("exitCode"):
+    if not last or not last.get("exitCode") or not last.get("finishedAt"):  # without: the kubelet lost sight of it
         return None
     return Crash(
         count=container.get("restartCount", 0) + (1 if now else 0),
