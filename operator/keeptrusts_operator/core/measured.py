@@ -261,13 +261,13 @@ def _too_little(traffic: Traffic, count: float, what: str) -> str:
     if traffic.of and not traffic.read:
         return f"none of {traffic.of} pods could be read"
     seen = f"{count:,.0f} {what} in the last {_window(traffic)}{_partly(traffic)}"
-    return f"too few requests: {seen}, {LEAST} are needed" if count < LEAST else ""
+    return f"too few requests: {seen}; {LEAST} are needed" if count < LEAST else ""
 
 
 def _window(traffic: Traffic) -> str:
     """Said the same way until all of it has been watched: words that count seconds would be written again and again."""
     whole = format_duration(WINDOW)
-    return whole if traffic.seconds >= WINDOW.total_seconds() else f"{whole}, watched in part,"
+    return whole if traffic.seconds >= WINDOW.total_seconds() else f"{whole} (watched in part)"
 
 
 def _partly(traffic: Traffic) -> str:

@@ -178,7 +178,7 @@ def test_a_p99_beyond_the_histogram_is_no_number_when_it_cannot_be_judged() -> N
     [
         ({1.0: 100.0}, "keeptrusts_request_duration_seconds has no +Inf bucket"),
         ({math.inf: 100.0}, "keeptrusts_request_duration_seconds has no finite bound"),
-        ({}, "too few requests: 0 timed answers in the last 5m, 50 are needed"),
+        ({}, "too few requests: 0 timed answers in the last 5m; 50 are needed"),
     ],
 )
 def test_a_histogram_that_says_nothing(latency: Mapping[float, float], why: str) -> None:
