@@ -249,7 +249,9 @@ class Node:
             self._kube.touch(PODS, pod)
 
     def _crashes(self, container: Container, at: float) -> float | None:
-        if container.crashed_at is None and container.refuses:
+        if container.crashed_at is not None:
+            return None
+        if container.refuses:
             return at
         after = _after(container, "crash-after")
         return at if after is not None and at >= after else None
@@ -274,8 +276,7 @@ class Node:
             state = {"terminated": last}
         told = {"name": names.GATEWAY_CONTAINER, "restartCount": container.restarts, "state": state}
         status["containerStatuses"] = [{**told, "lastState": {"terminated": last}}]
-        since = format_time(now.replace(microsecond=0))
-        status["conditions"] = [{"type": "Ready", "status": "False", "lastTransitionTime": since}]
+        status["conditions"] = [_ready(status, "False", now)]
 
     def _run(self, container: Container, status: Obj, now: datetime, at: float) -> None:
         after = _after(container, "unhealthy-after")
@@ -286,15 +287,19 @@ class Node:
             bad_since and at >= min(bad_since) + PROBES_TO_FAIL
         )
         status["phase"] = "Running"
-        said = "True" if ready else "False"
-        before = next((c for c in status["conditions"] if c["status"] == said), None)
-        since = before["lastTransitionTime"] if before else format_time(now.replace(microsecond=0))
-        status["conditions"] = [{"type": "Ready", "status": said, "lastTransitionTime": since}]
+        status["conditions"] = [_ready(status, "True" if ready else "False", now)]
 
     def _pods_of(self, deployment: Obj) -> list[Obj]:
         uid = deployment["metadata"]["uid"]
         pods = self._kube.all(PODS, deployment["metadata"]["namespace"], {})
         return [p for p in pods if p["metadata"]["ownerReferences"][0]["uid"] == uid]
+
+
+def _ready(status: Obj, said: str, now: datetime) -> Obj:
+    """The condition, with the time of its last change."""
+    before = next((c for c in status["conditions"] if c["status"] == said), None)
+    since = before["lastTransitionTime"] if before else format_time(now.replace(microsecond=0))
+    return {"type": "Ready", "status": said, "lastTransitionTime": since}
 
 
 def _after(container: Container, mode: str) -> float | None:

@@ -67,6 +67,15 @@ def _tripped_on_service(look: Look) -> bool:
     )
 
 
+def _returned_on_service(look: Look) -> bool:
+    service = look.world.service
+    return (
+        isinstance(service, Service)
+        and service.rollout_id == look.rollout.id
+        and look.exposed_only == look.rollout.revision
+    )
+
+
 def _no_longer_wanted(look: Look) -> bool:
     if look.rollout.requested:
         return look.wanted_again
@@ -309,8 +318,9 @@ RULES: tuple[Rule, ...] = (
         "Returned",
         _IN({Stage.PREPARING}),
         "Stable",
-        "all pods of the revision that a person wanted back are ready: it takes the traffic and is active",
-        lambda look: look.rollout.requested and look.all_ready,
+        "all pods of the revision that a person wanted back are ready: it takes the traffic and is active; or it took the "
+        "traffic, and a crash came before status was written",
+        lambda look: look.rollout.requested and (look.all_ready or _returned_on_service(look)),
         effects.finish_return,
         advances=True,
     ),

@@ -185,6 +185,19 @@ class State:
         return bool(self.passing) or self.rearmed_at is not None
 
     @property
+    def waits_since(self) -> datetime | None:
+        """The newest time by the operator's own clock in what is waited for; None: nothing is, or a grant, whose end
+        no wrong clock may move."""
+        if self.passthrough is not None and (self.passthrough.live or self.frozen):
+            return None
+        times: list[datetime | None] = [self.outage.started_at] if self.outage else []
+        if self.retry and self.rollback:
+            times += [self.rollback.detected_at]
+        if r := self.rollout:
+            times += [r.started_at, r.stage_started_at, r.step_started_at, r.drained_at, r.held_since]
+        return max((t for t in times if t), default=None)
+
+    @property
     def rearm_id(self) -> str:
         """What the judge calls the watch over protections that have come back."""
         return f"rearm-{self.passthrough.request_id}" if self.passthrough else ""

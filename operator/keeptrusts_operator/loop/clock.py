@@ -27,6 +27,11 @@ class SteadyClock:
         """Start again from the system's clock."""
         self._wall, self._since = self._system(), self._monotonic()
 
+    def carry_on(self, written: datetime) -> None:
+        """Time is at least what was written while it was waited for, by a process before whose clock may have been
+        ahead: or the wait would last until this one has caught up."""
+        self._wall += max(written - self.now(), timedelta())
+
     def now(self) -> datetime:
         """Whole milliseconds, as status keeps them."""
         now = self._wall + timedelta(seconds=self._monotonic() - self._since)

@@ -99,6 +99,8 @@ class Reconciler:
             state = from_status(gateway.get("status") or {})
             if not _waits(state):
                 self._clock.settle()
+            elif since := state.waits_since:
+                self._clock.carry_on(since)
             now = self._clock.now()
             heard, plane = self._gateways.heard(now), self._outside.heard()
             seen = await observe(self._kube, self._memory, gateway, state, heard, now)

@@ -19,3 +19,12 @@ def test_time_goes_on_as_the_monotonic_clock_does(step: timedelta) -> None:
     assert clock.now() == START + timedelta(seconds=7.5)
     clock.settle()
     assert clock.now() == START + step
+
+
+def test_time_is_carried_on_from_what_another_process_wrote() -> None:
+    monotonic = 100.0
+    clock = SteadyClock(lambda: START, lambda: monotonic)
+    clock.carry_on(START + timedelta(hours=1))
+    monotonic = 101.0
+    clock.carry_on(START - timedelta(hours=1))
+    assert clock.now() == START + timedelta(hours=1, seconds=1)

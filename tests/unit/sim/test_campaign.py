@@ -17,6 +17,9 @@ FOUND = {  # seeds that broke a promise once, and why
     1035: "two blocked requests of a pod's two made a noise floor of 70 points, which blinded the judge",
     60044: "a page without its allowed decisions, at the first sight of a new leader, looked like a gateway that blocks all",
     70478: "the same, at its second look",
+    201378: "a clock that went back an hour while the operator was dead made a step last an hour longer",
+    201513: "a simulated container whose crash was due stayed down for ever",
+    202763: "the status of a way back was lost, its pods were not ready a moment later, and the traffic went forth again",
     58: "a rollback that was frozen in mid-call came after the promotion and was let through",
 }
 
