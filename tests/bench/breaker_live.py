@@ -56,7 +56,7 @@ async def _measure(arguments: argparse.Namespace) -> int:
     async with ApiServer(await load_configuration()) as api:
         for setting in settings:
             if arguments.only in ("", setting.gateway):
-                bad.append(_table(setting, await bad_changes(api, setting, arguments.runs)))
+                bad.append(_table(setting, *await bad_changes(api, setting, arguments.runs)))
                 print(json.dumps({k: v for k, v in bad[-1].items() if k != "each"}), flush=True)
         if arguments.only in ("", "good"):
             good = await good_changes(api)
@@ -72,11 +72,12 @@ async def _measure(arguments: argparse.Namespace) -> int:
     return 0 if all(g.ok for g in good) else 1
 
 
-def _table(setting: Setting, runs: list[Bad]) -> dict[str, Any]:
+def _table(setting: Setting, runs: list[Bad], failed: list[str]) -> dict[str, Any]:
     return {
         "gateway": setting.gateway,
         "allowed_answers_take": setting.latency,
         "runs": len(runs),
+        "failed": failed,
         "load_average_of_15_minutes": round(os.getloadavg()[2], 1),  # of the machine, which may have had other work
         "lost": sum(r.lost for r in runs),
         "median": {k: round(statistics.median(getattr(r, k) for r in runs), 2) for k in PARTS},

@@ -14,7 +14,7 @@ from typing import Any
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.quantities import parse_time
 from keeptrusts_operator.kube.client import ApiServer
-from keeptrusts_operator.kube.port import PODS
+from keeptrusts_operator.kube.port import PODS, ApiError
 from tests.demo import objects
 from tests.demo.objects import CASTS, NAMESPACE, UPSTREAM, Cast, Obj
 from tests.demo.stage import Stage
@@ -78,15 +78,22 @@ class Good:
     lost: int
 
 
-async def bad_changes(api: ApiServer, setting: Setting, runs: int) -> list[Bad]:
-    """So many in a row, each from the same good revision."""
+async def bad_changes(api: ApiServer, setting: Setting, runs: int) -> tuple[list[Bad], list[str]]:
+    """So many in a row, each from the same good revision; and why others gave no numbers."""
     out: list[Bad] = []
+    failed: list[str] = []
     async with serving(api, CASTS[setting.gateway], setting) as scene:
         await scene.grow_old()
         for number in range(runs):
-            out.append(await scene.bad(number))
-            print(f"{setting.gateway} {setting.latency} {number + 1}/{runs}: {out[-1]}", flush=True)
-    return out
+            said = f"{setting.gateway} {setting.latency} {number + 1}/{runs}"
+            try:
+                out.append(await scene.bad(number))
+                print(f"{said}: {out[-1]}", flush=True)
+            except (ApiError, TimeoutError) as error:
+                failed.append(f"run {number + 1}: {error}")
+                print(f"{said}: failed: {error}", flush=True)
+                await scene.good_again(120)
+    return out, failed
 
 
 async def good_changes(api: ApiServer) -> list[Good]:
@@ -194,9 +201,15 @@ class Scene:
         await stage.until(lambda: self._gone(revision), 60, "its pods are gone")
         await asyncio.sleep(2.0 + 1.2 * setting.seconds)  # answers to requests that are sent again
         row = _row(stage.status["rollback"], revision, [a for a in stage.answers() if a.sent >= applied])
-        await stage.apply(self.wanted)
-        await stage.until(lambda: stage.status.get("phase") == "Stable", 30, "the good document is in force again")
+        await self.good_again()
         return row
+
+    async def good_again(self, seconds: float = 30) -> None:
+        """The good document again."""
+        await self.stage.apply(self.wanted)
+        await self.stage.until(
+            lambda: self.stage.status.get("phase") == "Stable", seconds, "the good document is in force again"
+        )
 
     async def unreadable(self, what: str, description: str) -> Good:
         """A good change whose counters cannot be read at first: it must neither be promoted nor taken back by that."""
