@@ -136,6 +136,7 @@ class PodCounters:
         self._settings = settings
         self._before: Page | None = Page({}) if from_zero else None
         self._fallen: Page | None = None
+        self._absurd = Page({})  # what counted more than can have been: its numbers say nothing, its series do
 
     def feed(self, page: Page, most: float = math.inf) -> Increment:
         """What has been counted since the last page that counts; pages that were missed are covered by it.
@@ -165,8 +166,9 @@ class PodCounters:
             self._settings,
         )
         if grown.requests > most:
+            self._absurd = page
             raise NotMetrics(f"it counted {grown.requests:,.0f} requests, more than there can have been")
-        self._before, self._fallen = (page if again else _remembered(before, page)), None
+        self._before, self._fallen, self._absurd = (page if again else _remembered(before, page)), None, Page({})
         return grown
 
     def agrees(self, page: Page) -> bool:
@@ -176,7 +178,9 @@ class PodCounters:
 
     def _lost(self, before: Page, now: Page) -> str:
         decisions = self._settings.decisions
-        return lost_kinds(before, now, decisions) if decisions else ""
+        if decisions is None:
+            return ""
+        return lost_kinds(before, now, decisions) or lost_kinds(self._absurd, now, decisions)
 
 
 def lost_kinds(before: Page, now: Page, decisions: Decisions) -> str:

@@ -29,6 +29,10 @@ def page(allowed: float, blocked: float, **others: float) -> str:
     )
 
 
+def _only_blocked(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if "allowed" not in line)
+
+
 def test_decisions_are_summed_over_all_other_labels_and_compared_without_case() -> None:
     text = page(5, 2, redacted=1, escalate=4, unheard=3) + 'keeptrusts_decisions_total{decision="block",policy="y"} 1\n'
     whole = lifetime(read_page(text, METRICS), METRICS)
@@ -149,6 +153,15 @@ def test_any_text_is_a_page_or_not_metrics(text: str) -> None:
     for prefix in ("", "keeptrusts_decisions_total", 'keeptrusts_decisions_total{decision="blocked"}'):
         with contextlib.suppress(NotMetrics):
             read_page(prefix + text, METRICS)
+
+
+def test_a_page_that_counted_too_much_still_says_what_kinds_there_are() -> None:
+    counters = PodCounters(METRICS, from_zero=True)
+    with pytest.raises(NotMetrics, match="more than there can have been"):
+        counters.feed(read_page(page(10**9, 3), METRICS), most=1000)
+    with pytest.raises(NotMetrics, match="not blocked that it counted before are gone"):
+        counters.feed(read_page(_only_blocked(page(0, 5)), METRICS), most=1000)
+    assert counters.feed(read_page(page(200, 6), METRICS), most=1000).blocked == 6
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=30), st.integers())

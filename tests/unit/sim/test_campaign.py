@@ -20,6 +20,7 @@ FOUND = {  # seeds that broke a promise once, and why
     201378: "a clock that went back an hour while the operator was dead made a step last an hour longer",
     201513: "a simulated container whose crash was due stayed down for ever",
     202763: "the status of a way back was lost, its pods were not ready a moment later, and the traffic went forth again",
+    204205: "absurd counts, then a page without the allowed ones: a new pod's first numbers were all blocked",
     58: "a rollback that was frozen in mid-call came after the promotion and was let through",
 }
 
