@@ -74,6 +74,17 @@ def install_all(world: World) -> Kubectl:
     return kubectl
 
 
+def install_control_plane(kubectl: Kubectl) -> None:
+    """The stand-in of the vendor's, to which the operator may send tokens."""
+    assert kubectl.world
+    kubectl.world.load([images.CONTROL_PLANE])
+    kubectl("apply", "-f", str(Path(__file__).parent / "workloads" / "controlplane.yaml"))
+    allowed = "KEEPTRUSTS_OPERATOR_ALLOWED_HOSTS=10.245.0.81"
+    kubectl("-n", NAMESPACE, "set", "env", "deployment/keeptrusts-operator", allowed)
+    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/keeptrusts-operator", f"--timeout={READY_SECONDS}s")
+    _wait_ready(kubectl, "demo", "controlplane")
+
+
 def _wait_ready(kubectl: Kubectl, namespace: str, name: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:

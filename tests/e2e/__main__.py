@@ -53,7 +53,7 @@ def _on_world(world: World, command: list[str]) -> int:
         install.install_api(install.Kubectl(world))
         command = [*command, "-m", "apiserver"]
     else:
-        install.install_all(world)
+        install.install_control_plane(install.install_all(world))
         print(f"operator and images are installed after {time.monotonic() - started:.1f} s", flush=True)
     code = subprocess.run(world.inside(command), env=world.environment(), cwd=ROOT, check=False).returncode
     if code and world.level == "node":

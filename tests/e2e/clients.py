@@ -19,10 +19,10 @@ DECIDED = (200, 409)  # what the stand-in answers
 
 
 @contextlib.contextmanager
-def traffic(cluster: Cluster, near_share: float = 0.0, rate: float = RATE) -> Iterator[Traffic]:
+def traffic(cluster: Cluster, near_share: float = 0.0, rate: float = RATE, *, loud: bool = False) -> Iterator[Traffic]:
     """Clients that ask through the Service, in a thread of their own."""
     address = cluster.get("service", "gw")["spec"]["clusterIP"]
-    clients = Traffic(Load(address, 41002, rate=rate, pooled_share=0.5, near_share=near_share))
+    clients = Traffic(Load(address, 41002, rate=rate, pooled_share=0.5, near_share=near_share, loud=loud))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -30,6 +30,7 @@ class Load:
     per_connection: int = 1  # for so many requests
     blocked_share: float = 0.02
     near_share: float = 0.0
+    loud: bool = False  # all that is near is asked by one user
     timeout: float = 30.0
     path: str = "/v1/chat/completions"
     headers: dict[str, str] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Load:
 class _Prompt:
     body: bytes
     near: bool
+    user: str
 
 
 class Traffic:
@@ -90,20 +92,22 @@ class Traffic:
             BLOCKED if dice < load.blocked_share else NEAR if dice < load.blocked_share + load.near_share else HARMLESS
         )
         message = {"role": "user", "content": self._random.choice(words)}
-        return _Prompt(json.dumps({"model": "gpt-4o-mini", "messages": [message]}).encode(), words is NEAR)
+        user = "loud" if load.loud and words is NEAR else ""
+        return _Prompt(json.dumps({"model": "gpt-4o-mini", "messages": [message]}).encode(), words is NEAR, user)
 
     async def _client(self, number: int) -> None:
         load, count = self._load, number % self._load.per_connection  # not all at the same time
         while (prompt := await self._queues[number].get()) is not None:
-            self.answers.append(replace(await self._ask(number, prompt.body), near=prompt.near))
+            self.answers.append(replace(await self._ask(number, prompt), near=prompt.near))
             count += 1
             if number >= load.pooled_share * load.clients and count % load.per_connection == 0:
                 self._connections[number].close()
 
-    async def _ask(self, number: int, body: bytes) -> Answer:
+    async def _ask(self, number: int, prompt: _Prompt) -> Answer:
         """One request, retried once if its connection broke before the first byte of an answer."""
         connection, sent, retried, error = self._connections[number], time.time(), False, ""
-        headers = {"content-type": "application/json", **self._load.headers}
+        user = prompt.user or f"client-{number}"
+        headers = {"content-type": "application/json", "x-user-id": user, **self._load.headers}
         if self._stale[number]:
             self._stale[number] = False
             connection.close()
@@ -111,7 +115,7 @@ class Traffic:
             retried = attempt > 0
             try:
                 async with asyncio.timeout(self._load.timeout):
-                    response = await connection.post(self._load.path, headers, body)
+                    response = await connection.post(self._load.path, headers, prompt.body)
             except BrokenBeforeFirstByte as broken:
                 error = str(broken)
                 continue

@@ -1,0 +1,130 @@
+"""What a control plane's decision events add to a trip: whether other clients are blocked too much as well."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.e2e.clients import lost, traffic
+from tests.e2e.cluster import Cluster
+from tests.e2e.conftest import Say
+from tests.e2e.objects import Obj, gateway, policy
+from tests.e2e.test_breaker import HISTORY, NEAR, change
+
+pytestmark = pytest.mark.cluster
+
+URL, TOKEN = "http://10.245.0.81:8080", "stand-in-token"
+Fault = Callable[[str], None]
+
+
+@pytest.fixture
+def fault() -> Iterator[Fault]:
+    """What the control plane does to every call of its API; it is well again afterwards."""
+
+    def happens(what: str) -> None:
+        body = json.dumps({"fault": what}).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{URL}/faults", body), timeout=5) as answer:
+            assert answer.status == 200
+
+    yield happens
+    happens("")
+
+
+def told_to_a_control_plane(cluster: Cluster, **breaker: str) -> str:
+    """A gateway that posts its decisions there, and may be asked about; gives its first revision."""
+    token = {"secretKeyRef": {"name": "plane", "key": "token"}}
+    wanted = gateway(
+        circuitBreaker=breaker, controlPlane={"url": URL, "tokenSecretRef": {"name": "plane", "key": "token"}}
+    )
+    container = wanted["spec"]["template"]["spec"]["containers"][0]
+    container.setdefault("env", []).extend(
+        [{"name": "KEEPTRUSTS_API_URL", "value": URL}, {"name": "KEEPTRUSTS_API_TOKEN", "valueFrom": token}]
+    )
+    cluster.apply(*readable_secret(), policy(), wanted)
+    return cluster.stable()
+
+
+def readable_secret() -> list[Obj]:
+    """The token, and leave to read it, as a namespace's owner gives it."""
+    name, group = {"name": "keeptrusts-operator-secrets"}, "rbac.authorization.k8s.io"
+    labels = {"gateway.keeptrusts.com/readable-by-operator": "true"}
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+    operator = {"kind": "ServiceAccount", "name": "keeptrusts-operator", "namespace": "keeptrusts-system"}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "plane", "labels": labels},
+            "stringData": {"token": TOKEN},
+        },
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": name, "rules": [rule]},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": name,
+            "roleRef": {"apiGroup": group, "kind": "Role", **name},
+            "subjects": [operator],
+        },
+    ]
+
+
+def test_a_trip_that_others_confirm_is_acted_on(cluster: Cluster, say: Say) -> None:
+    first = told_to_a_control_plane(cluster)
+    with traffic(cluster, NEAR) as clients:
+        time.sleep(HISTORY)
+        change(cluster, broad=True)
+        said = cluster.wait_phase("RolledBack")["rollback"]["message"]
+    assert "without the most blocked of " in said
+    assert "the others were blocked " in said
+    assert cluster.selector() == first
+    assert not lost(clients.answers)
+    say(f"\n{said}")
+
+
+def test_one_loud_client_holds_the_rollout_and_takes_nothing_back(cluster: Cluster, say: Say) -> None:
+    first = told_to_a_control_plane(cluster)
+    with traffic(cluster, NEAR, loud=True) as clients:
+        time.sleep(HISTORY)
+        change(cluster, broad=True)
+        status = cluster.wait_phase("Held")
+        time.sleep(5)
+        assert cluster.status()["phase"] == "Held"
+    assert status["rollout"]["held"]["reason"] == "SingleClient"
+    assert "loud" not in status["message"], "a client is often a person"
+    assert cluster.status()["activeRevision"] == first
+    assert cluster.selector() == "live"
+    assert not lost(clients.answers)
+    say(f"\n{status['message']}")
+
+
+@pytest.mark.parametrize(("what", "said"), [("hang", "not been read"), ("500", "HTTP 500"), ("html", "not JSON")])
+def test_a_control_plane_that_is_sick_holds_nothing_up(
+    cluster: Cluster, fault: Fault, say: Say, what: str, said: str
+) -> None:
+    first = told_to_a_control_plane(cluster)
+    with traffic(cluster, NEAR) as clients:
+        time.sleep(HISTORY)
+        fault(what)
+        time.sleep(6)  # what it said before is too old
+        change(cluster, broad=True)
+        rollback = cluster.wait_phase("RolledBack")["rollback"]
+    assert said in rollback["message"].partition("decision events have ")[2]
+    assert cluster.selector() == first
+    assert not lost(clients.answers)
+    say(f"\n{rollback['message']}")
+
+
+def test_who_cannot_be_sure_may_choose_to_hold(cluster: Cluster, fault: Fault) -> None:
+    told_to_a_control_plane(cluster, onUnverifiable="Hold")
+    with traffic(cluster, NEAR):
+        time.sleep(HISTORY)
+        fault("500")
+        time.sleep(6)
+        change(cluster, broad=True)
+        held = cluster.wait_phase("Held")["rollout"]["held"]
+    assert held["reason"] == "Unverifiable"
+    assert cluster.selector() == "live"
