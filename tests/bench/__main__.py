@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import breaker, breaker_live, campaign, incident, pages, rollout, scale
+from tests.bench import breaker, breaker_live, campaign, disturbed, incident, pages, rollout, scale
 
 BENCHES = {
     "rollout": rollout.main,
     "breaker_live": breaker_live.main,
+    "disturbed": disturbed.main,
     "breaker": breaker.main,
     "incident": incident.main,
     "campaign": campaign.main,

@@ -124,11 +124,14 @@ async def _rare(api: ApiServer) -> Good:
 
 
 @asynccontextmanager
-async def serving(api: ApiServer, cast: Cast, setting: Setting, replicas: int = 9, **load: Any) -> AsyncIterator[Scene]:
-    """Gateways that serve their first revision under traffic; nothing is left of them afterwards."""
+async def serving(
+    api: ApiServer, cast: Cast, setting: Setting, replicas: int = 9, spec: Obj | None = None, **load: Any
+) -> AsyncIterator[Scene]:
+    """Gateways that serve their first revision under traffic; nothing is left of them afterwards. `spec`: more of it."""
     stage = Stage(api, cast, poll=0.1)
     await stage.clear()
     gateway = objects.deployment(cast)
+    gateway["spec"].update(spec or {})
     gateway["spec"]["replicas"] = replicas
     del gateway["spec"]["circuitBreaker"]  # the defaults
     gateway["spec"]["rollout"]["steps"] = [{"weight": "10%", "minDuration": "30s"}]

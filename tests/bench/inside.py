@@ -18,7 +18,7 @@ def run(module: str, arguments: Sequence[str], *, proxy_sync: str, world: str = 
         return 1
     try:
         own.start(proxy_sync=proxy_sync)
-        install.install_all(own)
+        install.install_control_plane(install.install_all(own))
         command = own.inside([sys.executable, "-m", module, "--inside", f"--proxy-sync={proxy_sync}", *arguments])
         return subprocess.run(command, env=own.environment(), cwd=ROOT, check=False).returncode
     except (build.Missing, StartFailed) as error:

@@ -151,13 +151,21 @@ class Stage:
             for p in self.pods.values()
             if p["metadata"]["labels"][names.LABEL_REVISION] == revision
         }
-        stopped = 0
-        for folder in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                if folder.name.isdigit() and _gateway_of(folder, uids):
-                    os.kill(int(folder.name), signal.SIGSTOP)
-                    stopped += 1
-        return stopped
+        processes = gateway_processes(uids)
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGSTOP)
+        return len(processes)
+
+
+def gateway_processes(uids: set[str]) -> list[int]:
+    """The gateways of these pods, by UID; root sees them from outside."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and _gateway_of(folder, uids):
+                found.append(int(folder.name))
+    return found
 
 
 def _gateway_of(process: Path, uids: set[str]) -> bool:

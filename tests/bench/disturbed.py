@@ -1,0 +1,163 @@
+"""Whether a rollback takes longer when other things are broken as well: from the trip to its effect, on a real node under
+traffic, undisturbed and beside one disturbance at a time.
+
+As `breaker_live` with the stand-in gateway and answers of 50 ms. A Prometheus server that is down is not among them: where
+it is the source there is no verdict to act on, and where it is not it is not asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import statistics
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from keeptrusts_operator.api import names
+from keeptrusts_operator.kube.client import ApiServer, load_configuration
+from keeptrusts_operator.kube.port import PODS, ApiError
+from tests.bench import inside
+from tests.bench.breaker_scenes import Bad, Scene, Setting, serving
+from tests.bench.result import write
+from tests.demo.objects import CASTS, NAMESPACE, Obj
+from tests.demo.stage import gateway_processes
+
+AIM = 1.5  # times the undisturbed median
+CONTROL_PLANE = "http://10.245.0.81:8080"
+ASKED = {"controlPlane": {"url": CONTROL_PLANE, "tokenSecretRef": {"name": "controlplane-token", "key": "token"}}}
+NOTICED = 10.0  # seconds until a disturbance has its effect: three failed probes, answers that are too old
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.disturbed", description=__doc__)
+    parser.add_argument("--runs", type=int, default=10, help="of each")
+    parser.add_argument("--proxy-sync", default="1s", help="kube-proxy's minSyncPeriod (default: Kubernetes' own)")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if arguments.inside:
+        return asyncio.run(_measure(arguments.runs))
+    more = [f"--runs={arguments.runs}"]
+    return inside.run("tests.bench.disturbed", more, proxy_sync=arguments.proxy_sync, world="disturbed")
+
+
+async def _measure(runs: int) -> int:
+    rows = {}
+    async with ApiServer(await load_configuration()) as api:
+        for what, (disturbed, spec) in DISTURBANCES.items():
+            rows[what] = await _play(api, what, disturbed, spec, runs)
+            print(json.dumps({what: {k: v for k, v in rows[what].items() if k != "each"}}), flush=True)
+    base = rows["nothing"]["trip_to_effective"]["median"]
+    for row in rows.values():
+        row["times_undisturbed"] = round(row["trip_to_effective"]["median"] / base, 2)
+    write("disturbed", {"aim_times_undisturbed": AIM, "beside": rows})
+    return 0
+
+
+async def _play(api: ApiServer, what: str, disturbed: Disturbance, spec: Obj, runs: int) -> dict[str, Any]:
+    bad: list[Bad] = []
+    failed: list[str] = []
+    async with serving(api, CASTS["standin"], Setting("standin", "50ms"), spec=spec) as scene:
+        await scene.grow_old()
+        async with disturbed(scene):
+            await asyncio.sleep(NOTICED)
+            for number in range(runs):
+                try:
+                    bad.append(await scene.bad(number))
+                    print(f"{what} {number + 1}/{runs}: {bad[-1]}", flush=True)
+                except (ApiError, TimeoutError) as error:
+                    failed.append(f"run {number + 1}: {error}")
+                    print(f"{what} {number + 1}/{runs}: failed: {error}", flush=True)
+                    await scene.good_again(120)
+    took = [round(b.effective - b.detected, 3) for b in bad]
+    return {
+        "runs": len(bad),
+        "failed": failed,
+        "lost": sum(b.lost for b in bad),
+        "trip_to_effective": {"median": round(statistics.median(took), 3), "worst": max(took)},
+        "detected": {
+            "median": round(statistics.median(b.detected for b in bad), 2),
+            "worst": max(b.detected for b in bad),
+        },
+        "each": [vars(b) for b in bad],
+    }
+
+
+@asynccontextmanager
+async def _nothing(scene: Scene) -> AsyncIterator[None]:
+    yield
+
+
+@asynccontextmanager
+async def _frozen(scene: Scene) -> AsyncIterator[None]:
+    """One active pod is stopped: it answers nothing and is not ready."""
+    processes = await _one_active(scene)
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def _crashing(scene: Scene) -> AsyncIterator[None]:
+    """One active pod ends whenever it has begun."""
+
+    async def again_and_again() -> None:
+        while True:
+            for process in await _one_active(scene):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            await asyncio.sleep(1)
+
+    task = asyncio.create_task(again_and_again())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+@asynccontextmanager
+async def _silent(scene: Scene) -> AsyncIterator[None]:
+    """The control plane takes calls and answers none."""
+    await asyncio.to_thread(_fault, "hang")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(_fault, "")
+
+
+async def _one_active(scene: Scene) -> list[int]:
+    """The processes of the first active pod, by name."""
+    labels = {names.LABEL_REVISION: scene.stage.status["activeRevision"]}
+    pods = await scene.stage.api.list(PODS, NAMESPACE, labels)
+    first = min(pods, key=lambda p: str(p["metadata"]["name"]))
+    return gateway_processes({first["metadata"]["uid"]})
+
+
+def _fault(fault: str) -> None:
+    body = json.dumps({"fault": fault}).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{CONTROL_PLANE}/faults", body), timeout=5) as answer:
+        assert answer.status == 200
+
+
+Disturbance = Callable[[Scene], AbstractAsyncContextManager[None]]
+DISTURBANCES: dict[str, tuple[Disturbance, Obj]] = {
+    "nothing": (_nothing, {}),
+    "one active pod is frozen": (_frozen, {}),
+    "one active pod crashes all the time": (_crashing, {}),
+    "the control plane's API hangs": (_silent, ASKED),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
