@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
@@ -154,7 +155,8 @@ class SimWorld:
         """A new operator process, which remembers nothing."""
         self.gateways = SimGateways(self)
         self.operator = FaultyKube(self.kube, self._fault, self.say)
-        self.operator.past, self.operator.thawed, self.operator.writing = self.past, self._freeze, self._write
+        self.operator.past, self.operator.writing = self.past, self._write
+        self.operator.thawed = partial(self._freeze, self.operator)
         shared = Shared(Governance(self.kube, lambda: self.at), ForeignBudgets(self.operator))
         clock = SteadyClock(lambda: self.now() + timedelta(seconds=self.clock_error), lambda: self.at)
         self._reconciler = Reconciler(self.operator, self.gateways, Nobody(), shared, self.namespace, self.name, clock)
@@ -242,10 +244,10 @@ class SimWorld:
         for check in self.checks:
             check(self)
 
-    async def _freeze(self) -> None:
-        """The process that calls this stands still until it thaws: its fence has let the call pass before."""
-        operator = self.operator
-        operator.stuck = asyncio.Event()
+    async def _freeze(self, operator: FaultyKube) -> None:
+        """The process that calls this stands still until it thaws, all its calls with it: its fence has let them pass
+        before."""
+        operator.stuck = operator.stuck or asyncio.Event()
         await operator.stuck.wait()
 
     async def _thaw(self) -> None:
