@@ -171,10 +171,11 @@ class PodCounters:
         self._before, self._fallen, self._absurd = (page if again else _remembered(before, page)), None, Page({})
         return grown
 
-    def agrees(self, page: Page) -> bool:
-        """Whether a page goes on from the last one: nothing less than there, and decisions of no other kinds."""
+    def garbled(self, page: Page) -> bool:
+        """Whether the last page makes no sense beside this one, which has all its kinds of decisions: there was more of
+        one, or not all of these kinds."""
         before = self._before or Page({})
-        return not _less(page, before) and not self._lost(page, before)
+        return not self._lost(before, page) and (_less(page, before) or bool(self._lost(page, before)))
 
     def _lost(self, before: Page, now: Page) -> str:
         decisions = self._settings.decisions

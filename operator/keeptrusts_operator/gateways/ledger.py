@@ -135,7 +135,7 @@ class Ledger:
         first = self._first.pop(uid, None)
         if counters is None and (lost := self._lost_before(uid, page)):
             return Unread(f"{metrics.path}: the {lost} that an earlier leader counted are gone from its page")
-        if counters is None or (first is not None and not counters.agrees(page)):  # garbled then, or now: begin again
+        if counters is None or (first is not None and counters.garbled(page)):  # begin again
             counters = self._counters[uid] = PodCounters(metrics, from_zero=born_here)
             first = None
             if not born_here:

@@ -154,9 +154,12 @@ def test_half_a_page_at_the_first_sight_of_a_new_leader_is_none_either() -> None
     assert kept.canary == (103, 3)
 
 
-def test_half_a_page_after_the_first_sight_does_not_become_the_first() -> None:
+@pytest.mark.parametrize("before", [(), (Page({}),), (page(0, 19),)])
+def test_half_a_page_after_the_first_sight_does_not_become_the_first(before: tuple[Page, ...]) -> None:
     books = Books()
     books.aim(pod("a1"), pod("b1", B, 200.0), case=CASE)
+    for garbled in before:
+        books.look(a1=page(5000, 100), b1=garbled)
     books.look(a1=page(5010, 100), b1=page(900, 20))
     for n in range(20):
         books.look(a1=page(5020 + 40 * n, 100 + n), b1=page(0, 21 + 3 * n))

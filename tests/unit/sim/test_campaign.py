@@ -22,6 +22,7 @@ FOUND = {  # seeds that broke a promise once, and why
     202763: "the status of a way back was lost, its pods were not ready a moment later, and the traffic went forth again",
     204205: "absurd counts, then a page without the allowed ones: a new pod's first numbers were all blocked",
     210175: "of two simulated calls at once, the one that froze second never came back: the world stood still",
+    211270: "an empty first page, a whole one, then half of one: the half was taken for the first",
     58: "a rollback that was frozen in mid-call came after the promotion and was let through",
 }
 
