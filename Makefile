@@ -48,7 +48,7 @@ fmt: $(VENV)/.done ## format the code
 unit: $(VENV)/.done ## tests that need nothing
 	@$(VENV)/bin/pytest tests/unit
 
-tools: $(VENV)/.done ## build helm, promtool and kstatus, once, for the tests of the chart
+tools: $(VENV)/.done ## build helm, promtool, prometheus and kstatus, once
 	@$(RUN) -m tests.tools
 
 e2e: $(VENV)/.done ## tests on a real cluster

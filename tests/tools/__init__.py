@@ -1,1 +1,1 @@
-"""helm and promtool: what the tests of the chart and of the alerts need."""
+"""helm, promtool, prometheus and kstatus: what tests of the chart, of alerts and of signals need."""

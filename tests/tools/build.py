@@ -1,4 +1,4 @@
-"""helm (3 and 4), promtool and kstatus: from Go modules with locked sums, built once into the user cache."""
+"""helm (3 and 4), promtool, prometheus and kstatus: from Go modules with locked sums, built once into the user cache."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ TOOLS = (
         150,
         ldflags=f"-s -w -X helm.sh/helm/v4/internal/version.version={HELM_4}",
     ),
-    # Without the clients of the clouds that Prometheus can discover targets in: a third of it, and no rule needs them.
+    # Without the clients of the clouds that Prometheus can discover targets in: a third of it, and no test needs them.
     Part(
-        str(MODULES / "promtool"),
-        {"promtool": "github.com/prometheus/prometheus/cmd/promtool"},
-        240,
+        str(MODULES / "prometheus"),
+        {
+            "promtool": "github.com/prometheus/prometheus/cmd/promtool",
+            "prometheus": "github.com/prometheus/prometheus/cmd/prometheus",
+        },
+        150,  # of each
         tags="remove_all_sd",
     ),
     Part(str(MODULES / "kstatus"), {"kstatus": "."}, 20),
@@ -43,7 +46,7 @@ TOOLS = (
 
 
 def found(tool: str) -> Path | None:
-    """The path of a built tool (helm3, helm4, promtool, kstatus); None while it is not built."""
+    """The path of a built tool (helm3, helm4, promtool, prometheus, kstatus); None while it is not built."""
     path = next(_folder(part) / tool for part in TOOLS if tool in part.packages)
     return path if path.exists() else None
 
@@ -55,9 +58,12 @@ def build_all() -> list[Path]:
     with go_build._locked(folders / ".lock"):
         missing = [part for part in TOOLS if not all((_folder(part) / name).exists() for name in part.packages)]
         if missing:
-            minutes = sum(t.seconds for t in missing) // 60 + 1
+            minutes = sum(t.seconds * len(t.packages) for t in missing) // 60 + 1
             go = go_build._go()
-            print(f"building helm, promtool and kstatus with {go}: about {minutes} min on two cores, once", flush=True)
+            print(
+                f"building helm, promtool, prometheus and kstatus with {go}: about {minutes} min on two cores, once",
+                flush=True,
+            )
         for number, tool in enumerate(missing, 1):
             target = _folder(tool)
             target.mkdir(parents=True, exist_ok=True)
