@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 CLUSTER := $(RUN) -m tests.cluster
 GATEWAY ?= standin
 
-.PHONY: help up down shell demo test unit tools e2e lint fmt docs bench lock clean
+.PHONY: help up down shell demo test unit tools e2e lint fmt docs site bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -61,6 +61,10 @@ docs: $(VENV)/.done ## write the generated pages of docs/
 	@$(RUN) docs/generate.py
 	@$(RUN) charts/generate.py
 	@$(RUN) docs/gitops/argocd/generate.py
+
+site: $(VENV)/.done ## the docs as a site, in build/site; a dead link ends it
+	@$(VENV)/bin/properdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 lock: $(VENV)/.done ## lock the dependencies again (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
