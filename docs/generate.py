@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from crd_reference import annotations, kind_page
+
+from keeptrusts_operator.api.names import KINDS
 from keeptrusts_operator.core.machine import RULES
 from keeptrusts_operator.core.requests import TABLE
 from keeptrusts_operator.core.state import Stage
@@ -72,7 +77,13 @@ def metrics() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"transitions.md": transitions, "requests.md": requests, "metrics.md": metrics}
+PAGES: dict[str, Callable[[], str]] = {
+    "transitions.md": transitions,
+    "requests.md": requests,
+    "metrics.md": metrics,
+    "reference/annotations.md": annotations,
+    **{f"reference/{kind.singular}.md": partial(kind_page, kind) for kind in KINDS},
+}
 
 
 def main() -> int:
@@ -82,6 +93,7 @@ def main() -> int:
         if not path.exists() or path.read_text() != text:
             stale.append(name)
             if "--check" not in sys.argv:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(text)
     if stale and "--check" in sys.argv:
         print(f"out of date: {', '.join(stale)}; run `make docs`")

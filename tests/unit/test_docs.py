@@ -72,7 +72,7 @@ def _prose(page: Path) -> str:
 
 
 def _links(page: Path) -> list[str]:
-    found = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`(?!\])", "", _prose(page)))
+    found = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", _prose(page)))
     return [target for target in found if not target.startswith(("https://", "http://"))]
 
 
