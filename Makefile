@@ -46,7 +46,7 @@ fmt: $(VENV)/.done ## format the code
 	@$(VENV)/bin/ruff format
 
 unit: $(VENV)/.done ## tests that need nothing
-	@$(VENV)/bin/pytest tests/unit
+	@$(VENV)/bin/pytest -n 2 tests/unit
 
 tools: $(VENV)/.done ## build helm, promtool, prometheus and kstatus, once
 	@$(RUN) -m tests.tools

@@ -172,6 +172,7 @@ def test_other_modes_say_so_and_leave_the_candidate_where_it_is(cluster: Cluster
     assert not lost(clients.answers)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("after", [0.5, 1.0, 2.0])
 def test_the_leader_is_killed_while_it_judges(cluster: Cluster, operator: Operator, say: Say, after: float) -> None:
     first = judged(cluster)

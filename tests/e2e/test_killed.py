@@ -24,7 +24,7 @@ from tests.e2e.conftest import Say
 from tests.e2e.leader import Operator, signalled
 from tests.e2e.objects import Obj, document, policy
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 Serving = tuple[Cluster, str]
 
 SEED = os.environ.get("KEEPTRUSTS_SEED", "20")

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.cluster import Cluster
 from tests.e2e.objects import document, policy
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 OPERATOR = "system:serviceaccount:keeptrusts-system:keeptrusts-operator"
 IDLE_SECONDS = 60

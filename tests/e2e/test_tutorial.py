@@ -31,6 +31,7 @@ def clean() -> Iterator[None]:
 
 
 @pytest.mark.cluster
+@pytest.mark.alone
 @pytest.mark.parametrize("page", [README, TUTORIAL], ids=lambda page: page.stem)
 def test_a_page_says_what_happens(page: Path, clean: None, say: Say) -> None:
     if not os.environ.get("KEEPTRUSTS_WORLD"):
