@@ -73,7 +73,7 @@ class Stage:
         """Remove what an earlier run left, and wait until it is gone."""
         for resource in (GATEWAYS, POLICIES):
             await self.api.delete(resource, NAMESPACE, self.cast.name)
-        await self.until(self._gone, 60, "the objects of an earlier run are gone")
+        await self.until(self._gone, 150, "the objects of an earlier run are gone")
 
     async def _gone(self) -> bool:
         return not await self._exists(GATEWAYS) and not await self._exists(SERVICES)
