@@ -35,8 +35,13 @@ def pack(name: str, folder: Path, binaries: Path) -> Path:
     return target
 
 
+def pack_operator(target: Path, name: str, source: Path) -> None:
+    """The operator's image from a folder with its package."""
+    _python(target, name, source, "keeptrusts-operator")
+
+
 def _operator(target: Path, _: Path) -> None:
-    _python(target, OPERATOR, ROOT / "operator" / "keeptrusts_operator", "keeptrusts-operator")
+    pack_operator(target, OPERATOR, ROOT / "operator" / "keeptrusts_operator")
 
 
 def _standin(target: Path, _: Path) -> None:
