@@ -36,6 +36,11 @@ class CustomResource:
             raise Refused(f"{obj['kind']} {obj['metadata']['name']} is invalid: {path}: {error.message}", 422)
         return new
 
+    def read(self, obj: Obj) -> Obj:
+        new = copied(obj)
+        _default(new, self._root)
+        return new
+
 
 @cache
 def schemas() -> Mapping[str, CustomResource]:

@@ -57,6 +57,10 @@ class Schema(Protocol):
         """Pruned, with defaults, and checked; raises Refused."""
         ...
 
+    def read(self, obj: Obj) -> Obj:
+        """A stored object with the defaults of fields that nobody has written since."""
+        ...
+
 
 class SimKube:
     """Implements `keeptrusts_operator.kube.port.Kube`. `writes` lists what changed the store, as `call plural/name`.
@@ -105,6 +109,8 @@ class SimKube:
             new.pop("status", None)
         metadata = new["metadata"] = _metadata(new, {})
         new = self._checked(resource, {}, new)
+        if resource.plural in self._schemas:
+            new.pop("status", None)  # its default is not stored; the next write, even of nothing new, stores it
         key = _key(resource, obj)
         if key in self._objects:
             raise Conflict(f"{resource.plural} {key[2]} already exists", 409)
@@ -235,15 +241,16 @@ class SimKube:
         key = (resource.plural, metadata.get("namespace", ""), metadata["name"])
         version, known = self._read.get(key, ("", {}))
         if version != metadata["resourceVersion"]:
-            known = copied(obj)
+            known = self._schemas[key[0]].read(copied(obj)) if key[0] in self._schemas else copied(obj)
             self._read[key] = (metadata["resourceVersion"], known)
         return known
 
     def _find(self, resource: Resource, namespace: str, name: str) -> Obj:
         try:
-            return self._objects[(resource.plural, namespace, name)]
+            obj = self._objects[(resource.plural, namespace, name)]
         except KeyError:
             raise NotFound(f"{resource.plural} {name} not found", 404) from None
+        return self._schemas[resource.plural].read(copied(obj)) if resource.plural in self._schemas else obj
 
     def _seen(self, resource: Resource, obj: Obj) -> Obj:
         """The stored object, which is still the version that a write was made for."""
@@ -274,7 +281,7 @@ class SimKube:
         key = _key(resource, old)
         new["metadata"] = _metadata(new, old["metadata"])
         new = self._checked(resource, old, new)
-        if new == old and not moved:  # a write that changes nothing leaves the version as it is
+        if new == self._objects[key] and not moved:  # a write that changes nothing leaves the version as it is
             return self.snapshot(resource, old)
         if resource.plural in WITH_GENERATION and (new.get("spec") != old.get("spec") or _noted(resource, old, new)):
             new["metadata"]["generation"] = old["metadata"]["generation"] + 1

@@ -106,7 +106,8 @@ class PolicyReporter:
             if isinstance(document, Document):
                 status.update(_described(policy, document))
         now = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
-        status["conditions"] = with_times([condition], policy.get("status") or {}, generation, now)
+        conditions = [condition, *_for_tools(condition)]
+        status["conditions"] = with_times(conditions, policy.get("status") or {}, generation, now)
         return {k: v for k, v in status.items() if v not in ([], None)}, again
 
 
@@ -140,6 +141,15 @@ def _condition(document: Document | Unreadable, spec: GatewayPolicySpec) -> Cond
     warnings = len(document.findings)
     tests = f"; its {len(spec.tests)} behaviour tests are not run yet by this version" if spec.tests else ""
     return Condition("Accepted", "True", "Valid", f"the document is valid with {warnings} warnings{tests}")
+
+
+def _for_tools(accepted: Condition) -> list[Condition]:
+    """What kstatus reads: a policy that is refused has failed, one whose source cannot be read is waited for."""
+    reason, message = accepted.reason, accepted.message
+    return [
+        Condition("Reconciling", "True" if accepted.status == "Unknown" else "False", reason, message),
+        Condition("Stalled", "True" if accepted.status == "False" else "False", reason, message),
+    ]
 
 
 def _users(gateways: list[Obj]) -> list[dict[str, str]]:

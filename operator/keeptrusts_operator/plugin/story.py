@@ -62,7 +62,7 @@ def line(gateway: Mapping[str, Any]) -> str:
 
 def _sentence(gateway: Mapping[str, Any]) -> str:
     status, generation = status_of(gateway), gateway["metadata"].get("generation", 0)
-    if not status:
+    if not status.get("message"):
         return "The operator has not looked at it yet."
     late = "" if status.get("observedGeneration") == generation else " (The operator has not seen the newest spec yet.)"
     return f"{status.get('message', '')}{late}"

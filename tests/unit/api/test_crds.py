@@ -62,9 +62,9 @@ def test_rules_say_what_to_write(plural: str) -> None:
             assert len(rule["message"]) <= 2048, path
 
 
-def test_only_replicas_has_a_default() -> None:
+def test_only_replicas_has_a_default_and_the_status_of_what_nobody_has_seen() -> None:
     defaults = [path for plural in PLURALS for path, part in crd.all_schemas(crd.schema(plural)) if "default" in part]
-    assert defaults == [".spec.replicas"]
+    assert sorted(defaults) == [".spec.replicas", ".status", ".status"]
 
 
 def test_columns_of_a_gateway_deployment() -> None:

@@ -6,6 +6,8 @@ import functools
 import json
 import runpy
 import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,11 @@ import pytest
 import yaml
 
 from keeptrusts_operator.api.names import API_VERSION, GATEWAY_DEPLOYMENT, KINDS, PREFIX, Verb
+from keeptrusts_operator.kube.port import POLICIES
+from keeptrusts_operator.loop.policies import PolicyReporter
+from tests.conformance.schema import schemas
+from tests.demo import objects
+from tests.sim.api import SimKube
 from tests.sim.change import change_in
 from tests.unit.api import crd
 from tests.unit.chart import lua
@@ -109,6 +116,27 @@ async def test_kstatus_of_what_the_operator_really_writes(mode: str, end: str) -
     assert found[0] == "InProgress"
     assert found[-1] == end
     assert "Failed" not in found[:-1] or end == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("change", "status"), [(None, "Current"), (objects.STANDIN.refused_by_lint, "Failed")], ids=["good", "refused"]
+)
+async def test_kstatus_of_a_policy_as_it_is_reported(change: Callable[[dict[str, Any]], None], status: str) -> None:
+    def now() -> datetime:
+        return datetime(2026, 11, 24, 3, tzinfo=UTC)
+
+    kube = SimKube(now, schemas())
+    before = await kube.create(POLICIES, objects.policy(objects.STANDIN, change))
+    where = before["metadata"]["namespace"], before["metadata"]["name"]
+    await PolicyReporter(kube, now).report(*where)
+    assert kstatus([before, await kube.get(POLICIES, *where)]) == ["InProgress", status]
+
+
+def test_new_objects_are_as_the_server_gives_them() -> None:
+    for path in CUSTOM.glob("*/testdata/new.yaml"):
+        obj = load(path)
+        kind = next(k for k in KINDS if k.kind == obj["kind"])
+        assert schemas()[kind.plural].taken({k: v for k, v in obj.items() if k != "status"}) == obj
 
 
 def test_kstatus_cases() -> None:
