@@ -88,6 +88,13 @@ class Telemetry:
 
     def _gateways(self) -> None:
         self.phase = self._gauge("gateway_phase", "1 for the phase a GatewayDeployment is in", *OBJECT, "phase")
+        self.conditions = self._gauge(
+            "gateway_condition",
+            "1 for what a condition of a GatewayDeployment is: True, False or Unknown",
+            *OBJECT,
+            "type",
+            "status",
+        )
         self.ready_pods = self._gauge("gateway_ready_pods", "ready pods of the serving revision", *OBJECT)
         self.last_pass = self._gauge(
             "gateway_last_pass_timestamp_seconds", "when it was last looked at, whole and without an error", *OBJECT
@@ -165,6 +172,7 @@ class Telemetry:
         """What a finished pass says about its object, by its status. `now`: seconds since the epoch."""
         key = (namespace, name)
         self._tell(self.phase, key, {(str(status.get("phase", "Pending")),): 1.0})
+        self._tell(self.conditions, key, dict.fromkeys(told.conditions(status), 1.0))
         self._tell(self.ready_pods, key, {(): status.get("readyReplicas", 0)})
         self._tell(self.last_pass, key, {(): now})
         self._tell(self.signal_state, key, dict.fromkeys(told.signal_states(status), 1.0))

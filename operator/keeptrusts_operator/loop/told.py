@@ -62,6 +62,11 @@ def signal_states(status: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(str(e.get("name")), str(e.get("state"))) for e in _objects(entries)]
 
 
+def conditions(status: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(type, status) of `status.conditions`."""
+    return [(str(c.get("type")), str(c.get("status"))) for c in _objects(status.get("conditions"))]
+
+
 def passthrough_expiry(status: Mapping[str, Any]) -> float | None:
     """When the grant that is in force, or about to be, ends; None if there is none."""
     grant = part(status, "passthrough")

@@ -10,28 +10,6 @@ SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_s
 OF_GATEWAYS = {"keeptrusts_decisions_total", "keeptrusts_request_duration_seconds_bucket", "up"}
 """What gateways say by the default profile, and what Prometheus adds."""
 
-# Of parts that are written beside this one; a name leaves this list when `Telemetry` has it.
-AGREED = {
-    f"keeptrusts_operator_{name}"
-    for name in (
-        "breaker_evidence_log10",
-        "breaker_limit_ratio",
-        "breaker_block_rate_ratio",
-        "breaker_burstiness",
-        "breaker_verdict",
-        "sample_age_seconds",
-        "signal_state",
-        "signal_value",
-        "rollback_detection_seconds_bucket",
-        "rollback_effective_seconds_bucket",
-        "rollback_effective_seconds_count",
-        "rollbacks_total",
-        "passthrough_active",
-        "passthrough_expires_timestamp_seconds",
-        "passthrough_requests_total",
-        "gateway_condition",
-    )
-}
 NOT_METRICS = re.compile(r'"(?:[^"\\]|\\.)*"|\b(?:by|on|without|ignoring|group_left|group_right)\s*\([^)]*\)|\{[^}]*\}')
 NAME = re.compile(r"(?<![\w:.$])([a-zA-Z_:][\w:]*)(?!\s*\(|[\w:])")
 WORDS = {
@@ -54,7 +32,7 @@ WORDS = {
 def existing() -> set[str]:
     """Every series name of the operator and of gateways."""
     ours = {metric.name + suffix for metric in Telemetry().registry.collect() for suffix in SUFFIXES[str(metric.type)]}
-    return ours | AGREED | OF_GATEWAYS
+    return ours | OF_GATEWAYS
 
 
 def named(expression: str) -> set[str]:

@@ -61,6 +61,17 @@ JUDGING: dict[str, Any] = {
 SIGNAL = Signal(Name.BLOCK_RATE, State.OK, "2.1%", "30%", datetime.fromtimestamp(NOW, UTC), Source.PODS, "", 0.021)
 
 
+def test_a_condition_has_one_series_for_what_it_is_now(telemetry: Telemetry) -> None:
+    for status, other in (("False", "True"), ("True", "False")):
+        conditions = [{"type": "InSync", "status": status}, {"type": "Healthy", "status": "Unknown"}]
+        telemetry.record(**GW, status={"phase": "Stable", "conditions": conditions}, now=NOW)
+        assert value(telemetry, "gateway_condition", type="InSync", status=status) == 1.0
+        assert value(telemetry, "gateway_condition", type="InSync", status=other) is None
+        assert value(telemetry, "gateway_condition", type="Healthy", status="Unknown") == 1.0
+    telemetry.forget(**GW)
+    assert value(telemetry, "gateway_condition", type="InSync", status="True") is None
+
+
 def test_the_breaker_while_it_judges_and_after(telemetry: Telemetry) -> None:
     telemetry.record(**GW, status=JUDGING, now=NOW)
     assert value(telemetry, "breaker_evidence_log10") == pytest.approx(-0.398, abs=0.001)
