@@ -41,6 +41,7 @@ from keeptrusts_operator.kube.port import (
     SERVICES,
     ApiError,
     Conflict,
+    Forbidden,
     Kube,
     NotFound,
     Obj,
@@ -126,7 +127,8 @@ class Actor:
                 try:
                     await self._kube.create(EVENTS, self._event(action))
                 except ApiError as error:
-                    logger.warning("an Event could not be posted: %s", error)
+                    if not namespace_ends(error):
+                        logger.warning("an Event could not be posted: %s", error)
 
     async def _ensure_service(self) -> None:
         seen = self._seen
@@ -223,6 +225,8 @@ class Actor:
             patch = {"status": obj["status"]}
             await self._kube.merge(INCIDENTS, metadata["namespace"], metadata["name"], patch, subresource="status")
         except ApiError as error:
+            if namespace_ends(error):
+                return True  # it would go with the namespace
             logger.warning("%s/%s: incident %s: %s", self._namespace, self._name, metadata["name"], error)
             return False
         return True
@@ -241,6 +245,12 @@ class Actor:
 
     def _child(self, revision: str) -> str:
         return children.child_name(self._name, revision)
+
+
+def namespace_ends(error: ApiError) -> bool:
+    """Whether a write was refused because its namespace is being deleted: nothing can be created there, and nothing has
+    to be. https://github.com/kubernetes/apiserver/blob/master/pkg/admission/plugin/namespace/lifecycle/admission.go"""
+    return isinstance(error, Forbidden) and "because it is being terminated" in str(error)
 
 
 def event(regarding: Obj, type_: str, reason: str, note: str, now: datetime) -> Obj:

@@ -9,12 +9,16 @@ import zlib
 
 from keeptrusts_operator.kube.fence import LeadershipLost
 from keeptrusts_operator.kube.port import ApiError
+from keeptrusts_operator.loop.act import namespace_ends
 from keeptrusts_operator.loop.pace import Pace
 from keeptrusts_operator.loop.reconcile import Pass, Reconciler
 from keeptrusts_operator.loop.telemetry import Telemetry
 from keeptrusts_operator.loop.turns import Turns, is_urgent
 
 logger = logging.getLogger(__name__)
+
+ENDING_SECONDS = 10.0
+"""Between passes while the namespace is being deleted. What vanishes there wakes the loop up, and is no reason to look."""
 
 
 class Runner:
@@ -26,6 +30,7 @@ class Runner:
         self._reconciler, self._telemetry, self._turns = reconciler, telemetry, turns
         self._namespace, self._name, self._urgent = namespace, name, urgent
         self._wake = asyncio.Event()
+        self._ending = False  # the namespace is
         self._pace = Pace(zlib.crc32(f"{namespace}/{name}".encode()) / 2**32)
 
     def wake(self) -> None:
@@ -42,7 +47,9 @@ class Runner:
             async with self._turns.turn(urgent=self._urgent):
                 self._wake.clear()  # what happens while it waits for its turn is seen in it
                 wait = await self._pass()
-            if wait > 0:
+            if self._ending:
+                await asyncio.sleep(wait)
+            elif wait > 0:
                 try:
                     await asyncio.wait_for(self._wake.wait(), wait)
                 except TimeoutError:
@@ -56,6 +63,8 @@ class Runner:
         try:
             done = await self._reconciler.once()
         except ApiError as error:
+            if namespace_ends(error):
+                return self._rest()
             logger.warning("%s/%s: the API server did not let this pass finish: %s", self._namespace, self._name, error)
             return self._failed("api_error")
         except LeadershipLost as error:  # the process ends if another leads; else the API server comes back
@@ -66,6 +75,7 @@ class Runner:
             return self._failed("bug")
         finally:
             self._telemetry.duration.observe(time.monotonic() - started)
+        self._ending = False
         self._telemetry.passes.labels("done").inc()
         self._record(done)
         return self._pace.done(done.look_again)
@@ -77,6 +87,16 @@ class Runner:
         if done.decision and done.decision.transition:
             self._telemetry.transitions.labels(self._namespace, self._name, done.decision.transition).inc()
 
+    def _rest(self) -> float:
+        if not self._ending:
+            logger.info(
+                "%s/%s: its namespace is being deleted; nothing is created any more", self._namespace, self._name
+            )
+        self._ending = True
+        self._telemetry.passes.labels("done").inc()
+        return ENDING_SECONDS
+
     def _failed(self, outcome: str) -> float:
+        self._ending = False
         self._telemetry.passes.labels(outcome).inc()
         return self._pace.failed()
