@@ -27,14 +27,17 @@ PATIENT = {"steps": [{"weight": "33%", "minDuration": "60s"}], "soak": {"duratio
 @pytest.fixture
 def plugin(cluster: Cluster, tmp_path: Path) -> Plugin:
     """`plugin("status", "gw")` in the test's namespace; kubectl finds the plugin on its PATH."""
-    script = tmp_path / "kubectl-keeptrusts"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m keeptrusts_operator.plugin "$@"\n')
-    script.chmod(0o755)
+    for name, function in (("kubectl-keeptrusts", "main"), ("kubectl_complete-keeptrusts", "complete")):
+        script = tmp_path / name
+        code = f"from keeptrusts_operator.plugin.entry import {function}; {function}()"
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}" "$@"\n')
+        script.chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
 
     def run(*arguments: str, code: Exit | None = Exit.OK, stdin: str = "") -> Done:
-        namespace = () if arguments[0] in ("lint", "test") else ("-n", cluster.namespace)
-        command = ["kubectl", "keeptrusts", *arguments, *namespace]
+        namespace = () if arguments[0] in ("lint", "test", "__complete") else ("-n", cluster.namespace)
+        called = () if arguments[0] == "__complete" else ("keeptrusts",)
+        command = ["kubectl", *called, *arguments, *namespace]
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, check=False, env=environment, timeout=120
         )
@@ -86,9 +89,22 @@ def test_reading_commands_in_mid_canary(serving: Serving, plugin: Plugin) -> Non
     assert "-    - project phoenix" in difference
     assert "+    - project falcon" in difference
     assert plugin("diff", first[:8], candidate[:8]).stdout == difference
+    for command in (("status", "gw"), ("history", "gw"), ("diff", "gw"), ("explain", "gw")):
+        for_programs = json.loads(plugin(*command, "-o", "json").stdout)
+        assert for_programs
+        assert yaml.safe_load(plugin(*command, "-o", "yaml").stdout).keys() == for_programs.keys()
     explained = json.loads(plugin("explain", "gw", "-o", "json").stdout)
     assert explained["phase"] == "Canary"
+    assert plugin("explain", "gw").stdout
     assert any(f"rollback gw {candidate}" in s["command"] for s in explained["steps"])
+
+
+@pytest.mark.apiserver
+def test_completion_as_kubectl_asks_for_it(cluster: Cluster, plugin: Plugin) -> None:
+    cluster.apply(gateway("kt-first"), gateway("kt-second"), gateway("other"))
+    asked = plugin("__complete", "keeptrusts", "rollback", "-n", cluster.namespace, "kt-").stdout
+    assert [line.split("\t")[0] for line in asked.splitlines()] == ["kt-first", "kt-second", ":4"]
+    assert "bypass" in plugin("__complete", "keeptrusts", "by").stdout
 
 
 @pytest.mark.cluster
@@ -192,7 +208,10 @@ def test_lint_and_test_of_a_file(serving: Serving, plugin: Plugin) -> None:
         manifest["spec"] = {"config": document(), "tests": tests}
         text = yaml.safe_dump(manifest)
         assert "0 errors" in plugin("lint", "-f", "-", stdin=text).stdout
-        plugin("test", "-f", "-", "--url", f"http://{address}:41002", stdin=text, code=code)
+        against = ("test", "-f", "-", "--url", f"http://{address}:41002")
+        plugin(*against, stdin=text, code=code)
+        assert json.loads(plugin(*against, "-o", "json", stdin=text, code=code).stdout)
+    assert json.loads(plugin("lint", "-f", "-", "-o", "json", stdin=text).stdout)
     bad = document()
     bad["policy"]["dlp-filter"]["action"] = "blok"
     assert "policy.dlp-filter.action" in plugin("lint", "-f", "-", stdin=yaml.safe_dump(bad), code=Exit.ERROR).stdout

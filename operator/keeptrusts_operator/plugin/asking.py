@@ -135,10 +135,8 @@ def restart(at: At, name: str, waiting: Waiting, healthy_within: float) -> None:
         def say(text: str) -> None:
             at.session.hint(text)
 
-        gateway = restarts.verify(at.cluster, at.namespace, name, before, healthy_within, at.session.clock, say)
-        at.session.say(
-            f"Healthy: {status_of(gateway).get('readyReplicas', 0)} new pods are ready behind Service {name}."
-        )
+        new = restarts.verify(at.cluster, at.namespace, name, before, healthy_within, at.session.clock, say)
+        at.session.say(f"Healthy: {new} new pods are ready behind Service {name}.")
 
 
 @click.group()

@@ -35,8 +35,9 @@ def verify(
     seconds: float,
     clock: Clock,
     say: Callable[[str], None],
-) -> Obj:
-    """Wait until the pods of `before` are replaced and the gateway is healthy; gives it. Raises Failure."""
+) -> int:
+    """Wait until the pods of `before` are replaced and the gateway is healthy; gives how many new ones there are. Raises
+    Failure."""
     old = {str(p["metadata"]["uid"]) for p in before}
     deadline, told = clock.monotonic() + seconds, ""
     while True:
@@ -48,7 +49,7 @@ def verify(
                 raise
             missing = failure.message
         if not missing:
-            return gateway
+            return len(running)
         if missing != told:
             say(missing)
             told = missing
