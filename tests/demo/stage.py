@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from keeptrusts_operator.kube.client import ApiServer
 from keeptrusts_operator.kube.port import (
     CONFIG_MAPS,
     GATEWAYS,
+    INCIDENTS,
     PODS,
     POLICIES,
     SERVICES,
     ApiError,
     Conflict,
     NotFound,
+    Refused,
     Resource,
 )
 from tests.demo.objects import NAMESPACE, Cast
@@ -68,6 +71,39 @@ class Stage:
             except Conflict:
                 continue  # status was written in between
             return now
+
+    async def people(self, roles: Mapping[str, str]) -> None:
+        """Give people (user names) a ClusterRole each in the namespace."""
+        rbac = "rbac.authorization.k8s.io"
+        for who, role in roles.items():
+            binding = {
+                "apiVersion": f"{rbac}/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": f"{who}-{role}", "namespace": NAMESPACE},
+                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": role},
+                "subjects": [{"kind": "User", "name": who, "apiGroup": rbac}],
+            }
+            await self.api.apply(Resource(rbac, "v1", "rolebindings", "RoleBinding"), binding)
+
+    async def annotate(self, who: str, notes: Mapping[str, str]) -> float:
+        """`kubectl annotate` by this person, without the prefix of our annotations; the time at which it was typed.
+
+        By impersonation, so that roles and admission policies decide. Raises Refused with what kubectl says.
+        """
+        pairs = [f"{names.PREFIX}{key}={value}" for key, value in notes.items()]
+        command = ["annotate", "--overwrite", "gwd", self.cast.name, "-n", NAMESPACE, *pairs]
+        now = time.time()
+        process = await asyncio.create_subprocess_exec(
+            "kubectl", *command, "--as", who, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await process.communicate()
+        if process.returncode:
+            raise Refused(f"kubectl {shlex.join(command)} --as {who}: {said.decode().strip()}")
+        return now
+
+    async def incidents(self) -> list[dict[str, Any]]:
+        """The GatewayIncidents of this GatewayDeployment."""
+        return list(await self.api.list(INCIDENTS, NAMESPACE, {names.LABEL_DEPLOYMENT: self.cast.name}))
 
     async def clear(self) -> None:
         """Remove what an earlier run left, and wait until it is gone."""
