@@ -47,6 +47,7 @@ class Stage:
     revisions: dict[str, str] = field(default_factory=dict)  # pod address → revision
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)  # pod name → first sight of it
     ready_seen: dict[str, float] = field(default_factory=dict)  # revision → when a pod of it was first seen ready
+    pod_ready: dict[str, float] = field(default_factory=dict)  # pod name → when it was first seen ready
     traffic: Traffic | None = None
     poll: float = 0.05  # seconds between two looks
     _watcher: asyncio.Task[None] | None = None
@@ -144,6 +145,7 @@ class Stage:
                         self.revisions[address] = revision
                     if any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ())):
                         self.ready_seen.setdefault(revision, time.time())
+                        self.pod_ready.setdefault(pod["metadata"]["name"], time.time())
                 line = f"{self.status.get('phase', 'Pending'):<10} {self.status.get('message', '')}"
                 if line != told and self.status:
                     told = line
