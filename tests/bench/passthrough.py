@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from typing import Any
 
@@ -19,7 +20,8 @@ from keeptrusts_operator.kube.port import ApiError
 from tests.bench import inside
 from tests.bench.meter import spread
 from tests.bench.passthrough_scenes import RATE, REPLICAS, Row, Setting, serving
-from tests.bench.result import write
+from tests.bench.result import FOLDER, write
+from tests.cluster import install
 
 SETTINGS = {
     "cold": Setting("0", "50ms"),
@@ -28,7 +30,8 @@ SETTINGS = {
 }
 SLOW_RUNS = 4
 PARTS = {
-    "annotate_to_pod_created": "the API server takes the annotation → it takes the first pod of the passthrough, seconds",
+    "annotate_to_granted": "the API server takes the annotation → the operator's answer, seconds",
+    "annotate_to_pod_created": "the API server takes the annotation → it takes the first pod of the passthrough",
     "pods_start": "the pods' own start: the first is created → all are seen ready (every 0.05 s)",
     "ready_to_issued": "all are seen ready → the API server has taken the write that moves traffic",
     "annotate_to_issued": "the annotation → that write",
@@ -81,6 +84,9 @@ async def _measure(arguments: argparse.Namespace) -> int:
         "settings": tables,
     }
     write("passthrough", result)
+    command = ["kubectl", "-n", install.NAMESPACE, "logs", "deployment/keeptrusts-operator"]
+    logs = subprocess.run(command, capture_output=True, text=True, check=False)  # why a run was slow
+    (FOLDER / "passthrough-operator.log").write_text(logs.stdout)
     return 0 if all(t["runs"] for t in tables.values()) else 1
 
 
