@@ -31,7 +31,7 @@ shell: $(VENV)/.done ## a shell in it, with kubectl
 down: $(VENV)/.done ## end it
 	@$(CLUSTER) down
 
-demo: $(VENV)/.done ## a good change promoted, three bad ones taken back (GATEWAY=standin|ferro)
+demo: $(VENV)/.done ## a good change promoted, bad ones taken back, an emergency bypass (GATEWAY=standin|ferro)
 	@$(RUN) -m tests.demo --gateway $(GATEWAY)
 
 test: lint tools unit e2e ## everything that CI runs

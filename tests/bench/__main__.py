@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import breaker, breaker_live, campaign, disturbed, incident, pages, rollout, scale
+from tests.bench import breaker, breaker_live, campaign, disturbed, incident, pages, passthrough, rollout, scale
 
 BENCHES = {
     "rollout": rollout.main,
     "breaker_live": breaker_live.main,
     "disturbed": disturbed.main,
+    "passthrough": passthrough.main,
     "breaker": breaker.main,
     "incident": incident.main,
     "campaign": campaign.main,

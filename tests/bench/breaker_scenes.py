@@ -143,7 +143,7 @@ async def serving(
     try:
         await stage.until(lambda: stage.status.get("phase") == "Stable", 120, "the first revision serves")
         await asyncio.sleep(2)  # the node has heard of both Services
-        await asyncio.to_thread(_set_latency, setting.latency)
+        await asyncio.to_thread(set_latency, setting.latency)
         await stage.start_traffic(**{**setting.load, **load})
         yield scene
     finally:
@@ -152,7 +152,8 @@ async def serving(
         await stage.clear()
 
 
-def _set_latency(latency: str) -> None:
+def set_latency(latency: str) -> None:
+    """How long the upstream takes for an answer from now on, e.g. `50ms`."""
     request = urllib.request.Request(f"{UPSTREAM}/latency", json.dumps({"latency": latency}).encode())
     with urllib.request.urlopen(request, timeout=5) as answer:
         assert answer.status == 200

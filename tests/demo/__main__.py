@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from keeptrusts_operator.kube.client import ApiServer, load_configuration
+from keeptrusts_operator.kube.port import ApiError
 from tests.cluster import build, install
 from tests.cluster.world import ROOT, StartFailed, World
 from tests.demo import report
 from tests.demo.objects import CASTS
 from tests.demo.stage import Stage as LiveStage
-from tests.demo.story import Stage, tell
+from tests.demo.story import tell
+from tests.demo.told import Stage
 from tests.sim.stage import SimStage
 from tests.sim.world import EPOCH
 
@@ -82,7 +84,7 @@ def _sayer(started: float) -> Callable[[float, str], None]:
 async def _tell(stage: Stage, *, simulated: bool) -> int:
     try:
         told = await tell(stage, lambda text: console.print(f"\n[bold]{text}[/]"))
-    except TimeoutError as error:
+    except (TimeoutError, ApiError) as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
     told.simulated = simulated

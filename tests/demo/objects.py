@@ -1,4 +1,4 @@
-"""What the demo applies: one good policy, one good change, three bad ones; for the stand-in and for ferrogw."""
+"""What the demo applies: one good policy, one good change, bad ones; for the stand-in and for ferrogw."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Obj = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cast:
-    """One gateway and its four changes. `headers` are what clients send."""
+    """One gateway and its changes. `headers` are what clients send."""
 
     name: str
     port: int
@@ -27,6 +27,7 @@ class Cast:
     refused_by_gateway: Callable[[Obj], None]
     over_broad: Callable[[Obj], None]
     sick_after_exposure: Callable[[Obj], None]
+    over_broad_again: Callable[[Obj], None]  # what was taken back is quarantined
     stops_process: bool  # the third bad change is made sick by a signal to its process
     gateway: Obj
     container: Obj
@@ -85,9 +86,9 @@ def _wider(document: Obj) -> None:
     document["policy"]["dlp-filter"]["blocked_terms"].append("project falcon")
 
 
-def _over_broad(document: Obj) -> None:
+def _over_broad(document: Obj, version: str = "1.2.0") -> None:
     """One word instead of two: the content filter of the incident, which blocks 45 % instead of 2 %."""
-    _version(document, "1.2.0")
+    _version(document, version)
     document["policy"]["dlp-filter"]["blocked_terms"].append(BROAD_TERM)
 
 
@@ -113,6 +114,7 @@ STANDIN = Cast(
     refused_by_gateway=lambda d: _version(d, "1.3.0", "mode=crash"),
     over_broad=_over_broad,
     sick_after_exposure=lambda d: _version(d, "1.4.0", "mode=unhealthy-after:2s"),
+    over_broad_again=lambda d: _over_broad(d, "1.5.0"),
     stops_process=False,
     gateway={},
     container={
@@ -158,6 +160,7 @@ FERRO = Cast(
     refused_by_gateway=_regex_too_long,
     over_broad=lambda d: _words(d, BROAD_TERM),
     sick_after_exposure=lambda d: _words(d, "project falcon", "project condor"),
+    over_broad_again=lambda d: _words(d, "project falcon", BROAD_TERM),
     stops_process=True,
     gateway={"profile": "Ferro", "authorization": {"secretKeyRef": {"name": "ferro", "key": "master-key"}}},
     container={

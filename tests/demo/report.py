@@ -10,7 +10,7 @@ import matplotlib as mpl
 from rich.console import Console
 from rich.table import Table
 
-from tests.demo.story import Told
+from tests.demo.told import Bypass, Told
 from tests.traffic.answers import outcome, outcomes_over_time
 
 mpl.use("Agg")
@@ -51,8 +51,35 @@ def table(console: Console, told: Told) -> None:
             f"apply to rolled back, {trip.wrongly_blocked} requests wrongly blocked."
         )
     for c in told.chapters:
+        if c.bypass:
+            console.print(_bypass_table(c.bypass))
+    for c in told.chapters:
         for problem in c.problems:
             console.print(f"[red]{c.title}: {problem}[/]")
+
+
+def _bypass_table(seen: Bypass) -> Table:
+    """The emergency passthrough, as the GatewayIncident has it; seconds after `kubectl annotate`."""
+    out = Table(
+        title=f"The bypass: asked for by {seen.by}, approved by {seen.approved_by}, {seen.ticket}; seconds after it"
+    )
+    for column in (
+        "effective",
+        "last answer that may be blocked",
+        "its end",
+        "protections back",
+        "on revision",
+        "last answer without",
+        "passed",
+        "of these wrongly blocked before",
+        "still blocked",
+    ):
+        out.add_column(column, justify="right", overflow="fold")
+    times = (seen.effective, seen.last_blocking_answer, seen.expires, seen.rearmed)
+    cells = [f"{t:.1f}" if t is not None else "-" for t in times]
+    last = f"{seen.last_passing_answer:.1f}" if seen.last_passing_answer is not None else "-"
+    out.add_row(*cells, seen.rearmed_on, last, str(seen.passed), str(seen.passed_near), str(seen.blocked))
+    return out
 
 
 def write(folder: Path, told: Told) -> None:
@@ -80,9 +107,11 @@ def picture(path: Path, told: Told) -> None:
     top.stackplot(seconds, shares, labels=revisions, colors=COLOURS, step="mid")
     top.set_ylabel("answers a second, by revision")
     top.legend(loc="lower left", fontsize=8)
-    for at, title in told.marks:
-        top.axvline(at - told.started, color="#333", linewidth=0.8, linestyle="--")
-        top.annotate(title, (at - told.started, top.get_ylim()[1]), rotation=12, fontsize=7, va="bottom")
+    for number, (at, title) in enumerate(told.marks):
+        second, height = at - told.started, 4 + 10 * (len(told.marks) - 1 - number)  # points: no two on one line
+        top.axvline(second, color="#333", linewidth=0.8, linestyle="--")
+        place = {"xytext": (2, height), "textcoords": "offset points", "fontsize": 7}
+        top.annotate(title, (second, top.get_ylim()[1]), **place)
     for word, colour in (("answered", "#59a14f"), ("blocked", "#f28e2b"), ("failed", "#e15759"), ("lost", "#000000")):
         total = [sum(c[s] for (_, o), c in counts.items() if o == word) for s in seconds]
         if any(total) or word == "lost":

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from keeptrusts_operator.kube.client import ApiServer
 from keeptrusts_operator.kube.port import (
     CONFIG_MAPS,
     GATEWAYS,
+    INCIDENTS,
     PODS,
     POLICIES,
     SERVICES,
     ApiError,
     Conflict,
     NotFound,
+    Refused,
     Resource,
 )
 from tests.demo.objects import NAMESPACE, Cast
@@ -44,6 +47,7 @@ class Stage:
     revisions: dict[str, str] = field(default_factory=dict)  # pod address → revision
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)  # pod name → first sight of it
     ready_seen: dict[str, float] = field(default_factory=dict)  # revision → when a pod of it was first seen ready
+    pod_ready: dict[str, float] = field(default_factory=dict)  # pod name → when it was first seen ready
     traffic: Traffic | None = None
     poll: float = 0.05  # seconds between two looks
     _watcher: asyncio.Task[None] | None = None
@@ -68,6 +72,39 @@ class Stage:
             except Conflict:
                 continue  # status was written in between
             return now
+
+    async def people(self, roles: Mapping[str, str]) -> None:
+        """Give people (user names) a ClusterRole each in the namespace."""
+        rbac = "rbac.authorization.k8s.io"
+        for who, role in roles.items():
+            binding = {
+                "apiVersion": f"{rbac}/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": f"{who}-{role}", "namespace": NAMESPACE},
+                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": role},
+                "subjects": [{"kind": "User", "name": who, "apiGroup": rbac}],
+            }
+            await self.api.apply(Resource(rbac, "v1", "rolebindings", "RoleBinding"), binding)
+
+    async def annotate(self, who: str, notes: Mapping[str, str]) -> float:
+        """`kubectl annotate` by this person, without the prefix of our annotations; the time at which it was typed.
+
+        By impersonation, so that roles and admission policies decide. Raises Refused with what kubectl says.
+        """
+        pairs = [f"{names.PREFIX}{key}={value}" for key, value in notes.items()]
+        command = ["annotate", "--overwrite", "gwd", self.cast.name, "-n", NAMESPACE, *pairs]
+        now = time.time()
+        process = await asyncio.create_subprocess_exec(
+            "kubectl", *command, "--as", who, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await process.communicate()
+        if process.returncode:
+            raise Refused(f"kubectl {shlex.join(command)} --as {who}: {said.decode().strip()}")
+        return now
+
+    async def incidents(self) -> list[dict[str, Any]]:
+        """The GatewayIncidents of this GatewayDeployment."""
+        return list(await self.api.list(INCIDENTS, NAMESPACE, {names.LABEL_DEPLOYMENT: self.cast.name}))
 
     async def clear(self) -> None:
         """Remove what an earlier run left, and wait until it is gone."""
@@ -108,6 +145,7 @@ class Stage:
                         self.revisions[address] = revision
                     if any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ())):
                         self.ready_seen.setdefault(revision, time.time())
+                        self.pod_ready.setdefault(pod["metadata"]["name"], time.time())
                 line = f"{self.status.get('phase', 'Pending'):<10} {self.status.get('message', '')}"
                 if line != told and self.status:
                     told = line

@@ -1,80 +1,18 @@
-"""The story of the demo: one good change and three bad ones, under traffic, on a real cluster."""
+"""The story of the demo: one good change, three bad ones, and a bypass of what reached everybody; under traffic, on a
+real cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from keeptrusts_operator.api.quantities import parse_time
 from tests.demo import objects
-from tests.demo.objects import Cast
-from tests.traffic.answers import Answer
+from tests.demo.bypass import PEOPLE, bypassed, in_a_hurry
+from tests.demo.told import Chapter, Facts, Stage, Told, at, candidate
 
 RATE = 150.0
 NEAR = 0.43  # of the prompts are blocked by the over-broad filter only: 45 % with the 2 % that any blocks
-
-
-class Stage(Protocol):
-    """Where the story is played: a real cluster (`stage.py`) or the simulated world (`tests/sim/stage.py`)."""
-
-    status: dict[str, Any]
-    pods: dict[str, dict[str, Any]]
-
-    @property
-    def cast(self) -> Cast: ...
-    @property
-    def say(self) -> Callable[[float, str], None]: ...
-    def now(self) -> float: ...
-    async def sleep(self, seconds: float) -> None: ...
-    async def apply(self, obj: dict[str, Any]) -> float: ...
-    async def clear(self) -> None: ...
-    def watch(self) -> None: ...
-    async def until(self, condition: Callable[[], Any], seconds: float, what: str) -> float: ...
-    async def start_traffic(self, *, rate: float = ..., pooled_share: float = ..., near_share: float = ...) -> None: ...
-    async def stop_traffic(self) -> None: ...
-    def answers(self) -> list[Answer]: ...
-    def stop_processes(self, revision: str) -> int: ...
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """What happened in one part of the story. Times: seconds after the change was applied; None: it never happened."""
-
-    title: str
-    revision: str
-    outcome: str
-    expected: str
-    exposed: float | None = None
-    detected: float | None = None
-    issued: float | None = None
-    last_answer: float | None = None
-    finished: float | None = None
-    served: int = 0  # requests that the changed revision answered
-    requests: int = 0
-    lost: int = 0
-    wrongly_blocked: int = 0  # what only a policy that is too broad blocks
-    problems: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        return self.outcome == self.expected and not self.problems
-
-
-@dataclass
-class Told:
-    """The whole story."""
-
-    gateway: str
-    started: float = 0.0
-    chapters: list[Chapter] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-    marks: list[tuple[float, str]] = field(default_factory=list)  # for the picture
-    simulated: bool = False
-
-    @property
-    def ok(self) -> bool:
-        return len(self.chapters) == 5 and all(c.ok for c in self.chapters)
 
 
 async def tell(stage: Stage, heading: Callable[[str], None]) -> Told:
@@ -82,6 +20,7 @@ async def tell(stage: Stage, heading: Callable[[str], None]) -> Told:
     cast, told = stage.cast, Told(stage.cast.name)
     heading("A gateway comes up: three pods behind one Service")
     await stage.clear()
+    await stage.people(PEOPLE)
     await stage.apply(objects.policy(cast))
     await stage.apply(objects.deployment(cast))
     stage.watch()
@@ -95,13 +34,17 @@ async def tell(stage: Stage, heading: Callable[[str], None]) -> Told:
         ("A config that the gateway refuses gets no traffic", cast.refused_by_gateway, _crashes),
         ("An over-broad content filter is taken back by what it blocks", cast.over_broad, _over_broad),
         ("A change that turns unhealthy under traffic is taken back", cast.sick_after_exposure, _sick),
+        ("What reached everybody is bypassed at 3 a.m.", cast.over_broad_again, bypassed),
     ):
         heading(title)
         begun = stage.now()
         active = stage.status["activeRevision"]
+        if play is bypassed:
+            await stage.apply(in_a_hurry(cast))
         applied = await stage.apply(objects.policy(cast, change))
         told.marks.append((applied, title))
         facts = await play(stage, active, applied)
+        told.marks.extend(facts.marks)
         told.chapters.append(_chapter(stage, title, begun, applied, facts))
         await _back_to_good(stage)
     await stage.stop_traffic()
@@ -109,21 +52,8 @@ async def tell(stage: Stage, heading: Callable[[str], None]) -> Told:
     return told
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a chapter's player saw."""
-
-    revision: str
-    outcome: str
-    expected: str
-    finished: float
-    exposed: float | None = None
-    detected: float | None = None
-    issued: float | None = None
-
-
 async def _good(stage: Stage, active: str, applied: float) -> Facts:
-    revision = await _candidate(stage, active)
+    revision = await candidate(stage, active)
     exposed = await stage.until(lambda: stage.status.get("phase") == "Canary", 60, "the canary starts")
     finished = await stage.until(
         lambda: stage.status.get("phase") == "Stable" and stage.status.get("activeRevision") == revision,
@@ -143,26 +73,26 @@ async def _refused(stage: Stage, active: str, applied: float) -> Facts:
 
 
 async def _crashes(stage: Stage, active: str, applied: float) -> Facts:
-    revision = await _candidate(stage, active)
+    revision = await candidate(stage, active)
     finished = await stage.until(lambda: stage.status.get("phase") == "Rejected", 60, "the crash is seen")
     entry = _quarantine(stage, revision)
-    return Facts(revision, "Rejected" if entry else "Unknown", "Rejected", finished, detected=_at(entry.get("at")))
+    return Facts(revision, "Rejected" if entry else "Unknown", "Rejected", finished, detected=at(entry.get("at")))
 
 
 async def _over_broad(stage: Stage, active: str, applied: float) -> Facts:
     """The incident: nothing crashes, every pod is healthy, and nearly every second request is blocked."""
-    revision = await _candidate(stage, active)
+    revision = await candidate(stage, active)
     exposed = await stage.until(lambda: stage.status.get("phase") == "Canary", 60, "the canary starts")
     finished = await stage.until(lambda: stage.status.get("phase") == "RolledBack", 60, "the breaker takes it back")
     await stage.sleep(4)
     record = stage.status.get("rollback", {})
     tripped = record.get("revision") == revision and record.get("reason") == "BlockRate"
-    times = (_at(record.get("detectedAt")), _at(record.get("issuedAt")))
+    times = (at(record.get("detectedAt")), at(record.get("issuedAt")))
     return Facts(revision, "RolledBack" if tripped else "Unknown", "RolledBack", finished, exposed, *times)
 
 
 async def _sick(stage: Stage, active: str, applied: float) -> Facts:
-    revision = await _candidate(stage, active)
+    revision = await candidate(stage, active)
     exposed = await stage.until(lambda: stage.status.get("phase") == "Canary", 60, "the canary starts")
     if stage.cast.stops_process:
         await stage.until(lambda: any(a.revision == revision for a in stage.answers()), 10, "the canary answers")
@@ -177,14 +107,9 @@ async def _sick(stage: Stage, active: str, applied: float) -> Facts:
         "RolledBack",
         finished,
         exposed,
-        _at(record.get("detectedAt")),
-        _at(record.get("issuedAt")),
+        at(record.get("detectedAt")),
+        at(record.get("issuedAt")),
     )
-
-
-async def _candidate(stage: Stage, active: str) -> str:
-    await stage.until(lambda: stage.status.get("desiredRevision") != active, 30, "the change is noticed")
-    return str(stage.status["desiredRevision"])
 
 
 async def _back_to_good(stage: Stage) -> None:
@@ -197,14 +122,18 @@ def _chapter(stage: Stage, title: str, begun: float, applied: float, facts: Fact
     answers = [a for a in stage.answers() if a.sent >= begun]
     served = [a for a in answers if facts.revision and a.revision == facts.revision and not a.lost]
     lost = sum(a.lost for a in answers)
-    problems = []
+    problems = list(facts.problems)
     if lost:
         problems.append(f"{lost} requests lost")
     if facts.outcome == "Rejected" and served:
         problems.append(f"{len(served)} answers of a revision that should have had no traffic")
-    if facts.expected in ("Promoted", "RolledBack") and not served:
+    if facts.revision and facts.expected != "Rejected" and not served:
         problems.append("the changed revision never answered")
-    if facts.expected == "RolledBack" and answers and any(a.revision == facts.revision for a in answers[-50:]):
+    if (
+        facts.expected in ("RolledBack", "Bypassed, re-armed")
+        and answers
+        and any(a.revision == facts.revision for a in answers[-50:])
+    ):
         problems.append("the bad revision still answers")
 
     def after(at: float | None) -> float | None:
@@ -225,13 +154,10 @@ def _chapter(stage: Stage, title: str, begun: float, applied: float, facts: Fact
         lost,
         sum(a.wrongly_blocked for a in served),
         tuple(problems),
+        facts.bypass,
     )
 
 
 def _quarantine(stage: Stage, revision: str) -> dict[str, Any]:
     entries: list[dict[str, Any]] = stage.status.get("quarantined", [])
     return next((q for q in entries if q["revision"] == revision), {})
-
-
-def _at(text: str | None) -> float | None:
-    return parse_time(text).timestamp() if text else None

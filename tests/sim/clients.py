@@ -23,6 +23,7 @@ class Clients:
         self._due = 0.0
         self._sent = 0
         self.rate, self.clients, self.pooled_share = 0.0, 40, 0.5
+        self.near_share = 0.0  # of the prompts, only an over-broad policy blocks; asked for where all may pass
         self.service = ("", "")
         self.answers: list[Answer] = []
 
@@ -57,6 +58,8 @@ class Clients:
         container.count(1, blocked)
         revision = pods[uid]["metadata"]["labels"][names.LABEL_REVISION]
         near = blocked and container.broad  # all but a few: what any policy blocks is not told apart here
+        if container.passes and self.near_share:
+            near = self._rng.random() < self.near_share
         return Answer(
             sent,
             sent + LATENCY,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from keeptrusts_operator.api import names
-from keeptrusts_operator.kube.port import GATEWAYS, PODS, POLICIES, Obj
+from keeptrusts_operator.api.names import Verb
+from keeptrusts_operator.kube.port import GATEWAYS, INCIDENTS, PODS, POLICIES, Obj
+from keeptrusts_operator.loop.governance import CHECKS, REQUESTS, STAMPS, WRITES
 from tests.demo.objects import NAMESPACE, Cast
 from tests.sim.world import EPOCH, TICK, SimWorld
 from tests.traffic.answers import Answer
@@ -24,6 +26,7 @@ class SimStage:
         self.status: dict[str, Any] = {}
         self.pods: dict[str, dict[str, Any]] = {}
         self._told = ""
+        self._requests = 0
 
     def now(self) -> float:
         return EPOCH.timestamp() + self.world.at
@@ -39,6 +42,26 @@ class SimStage:
         else:
             await kube.create(resource, obj)
         return self.now()
+
+    async def people(self, roles: Mapping[str, str]) -> None:
+        """Nobody is refused here; the operator finds the admission policies that vouch for people."""
+        for resources, name in ((CHECKS, REQUESTS), (WRITES, STAMPS)):
+            for resource in resources:
+                await self.world.kube.create(resource, {"metadata": {"name": name, "namespace": ""}})
+
+    async def annotate(self, who: str, notes: Mapping[str, str]) -> float:
+        """With what the admission policy would stamp."""
+        asked = {f"{names.PREFIX}{key}": value for key, value in notes.items()}
+        for verb in Verb:
+            if verb.annotation in asked:
+                self._requests += 1
+                asked[verb.requested_by_annotation] = who
+                asked[verb.request_id_annotation] = str(self._requests)
+        await self.world.kube.merge(GATEWAYS, NAMESPACE, self.cast.name, {"metadata": {"annotations": asked}})
+        return self.now()
+
+    async def incidents(self) -> list[Obj]:
+        return list(self.world.kube.all(INCIDENTS, NAMESPACE, {names.LABEL_DEPLOYMENT: self.cast.name}))
 
     async def clear(self) -> None:
         """A simulated world begins empty."""
@@ -61,7 +84,8 @@ class SimStage:
         return self.now()
 
     async def start_traffic(self, *, rate: float = 100.0, pooled_share: float = 1.0, near_share: float = 0.0) -> None:
-        self.world.clients.rate, self.world.clients.pooled_share = rate, pooled_share
+        clients = self.world.clients
+        clients.rate, clients.pooled_share, clients.near_share = rate, pooled_share, near_share
 
     async def stop_traffic(self) -> None:
         self.world.clients.rate = 0.0
