@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from typing import Any
 
@@ -20,8 +19,7 @@ from keeptrusts_operator.kube.port import ApiError
 from tests.bench import inside
 from tests.bench.meter import spread
 from tests.bench.passthrough_scenes import RATE, REPLICAS, Row, Setting, serving
-from tests.bench.result import FOLDER, write
-from tests.cluster import install
+from tests.bench.result import write
 
 SETTINGS = {
     "cold": Setting("0", "50ms"),
@@ -84,9 +82,6 @@ async def _measure(arguments: argparse.Namespace) -> int:
         "settings": tables,
     }
     write("passthrough", result)
-    command = ["kubectl", "-n", install.NAMESPACE, "logs", "deployment/keeptrusts-operator"]
-    logs = subprocess.run(command, capture_output=True, text=True, check=False)  # why a run was slow
-    (FOLDER / "passthrough-operator.log").write_text(logs.stdout)
     return 0 if all(t["runs"] for t in tables.values()) else 1
 
 

@@ -69,6 +69,7 @@ def test_the_server_takes_what_helm_renders(cluster: Cluster, helm: str, name: s
 
 
 @pytest.mark.cluster
+@pytest.mark.alone
 def test_an_upgrade_in_mid_rollout_restarts_nothing_and_the_new_version_goes_on(
     cluster: Cluster, release: Release
 ) -> None:
@@ -106,6 +107,7 @@ def running(cluster: Cluster) -> dict[str, int]:
 
 
 @pytest.mark.cluster
+@pytest.mark.alone
 def test_helm_test_says_who_leads(release: Release) -> None:
     release.be_current()
     folder = World(os.environ["KEEPTRUSTS_WORLD"]).folder
@@ -122,6 +124,7 @@ def test_helm_test_says_who_leads(release: Release) -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.alone
 def test_rights_in_one_namespace_suffice_for_a_rollout_and_a_rollback(cluster: Cluster, release: Release) -> None:
     release.be_current(f"watch.namespaces={{{cluster.namespace}}}")
     cluster.apply(policy(), gateway())
@@ -150,6 +153,7 @@ def a_bad_change_is_taken_back(cluster: Cluster, release: Release) -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.alone
 def test_gateways_outlive_an_uninstall_and_can_be_deleted(cluster: Cluster, release: Release) -> None:
     release.be_current()
     cluster.apply(policy(), gateway(), gateway("other"))
