@@ -196,6 +196,7 @@ class Scene:
                 for name, at in self.stage.pod_ready.items()
                 if asked < at and self.stage.pods[name]["metadata"]["labels"][names.LABEL_REVISION] == passing
             )
+            ready = min(ready, issued)  # the operator may have seen it before us
             row |= {
                 "annotate_to_pod_created": created - asked,
                 "pods_start": ready - created,
