@@ -237,8 +237,9 @@ class Reconciler:
             "observedGeneration": gateway["metadata"].get("generation", 0),
             "lastTransitionTime": since,
         }
+        said = {"observedGeneration": stalled["observedGeneration"], "message": message}
         try:
-            await self._write_status(gateway, {**before, "message": message, "conditions": [*others, stalled]})
+            await self._write_status(gateway, {**before, **said, "conditions": [*others, stalled]})
         except ApiError as failure:
             logger.warning(
                 "%s/%s: %s (and status could not be written: %s)", self._namespace, self._name, error, failure
