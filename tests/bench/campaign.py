@@ -19,7 +19,8 @@ from itertools import count, islice
 from tests.bench.result import FOLDER, write
 from tests.sim.campaign import Broken, Lived, live
 
-BATCH = 50  # worlds per process and turn
+BATCH = 20  # worlds per process and turn
+CHANGES = 24  # in the life of a world: more days for one end
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         "campaign",
         {
             "worlds": worlds,
+            "changes_per_world": CHANGES,
             "seeds": f"{arguments.seed} … {arguments.seed + worlds - 1}",
             "rollouts": rollouts,
             "rollouts_per_minute": round(rollouts / seconds * 60),
@@ -81,7 +83,7 @@ def _live(first: int) -> list[Life]:
 
 def _one(seed: int) -> Lived | str:
     try:
-        return asyncio.run(live(seed)).without_trace()
+        return asyncio.run(live(seed, CHANGES)).without_trace()
     except Broken as broken:
         return str(broken)
 
