@@ -58,22 +58,19 @@ class Rule:
 # --- guards ------------------------------------------------------------------------------------------------------
 
 
-def _tripped_on_service(look: Look) -> bool:
+def _written_last(look: Look) -> Service | None:
+    """The Service, when this rollout wrote its exposure last."""
     service = look.world.service
-    return (
-        isinstance(service, Service)
-        and service.rollout_id == look.rollout.id
-        and service.tripped_revision == look.rollout.revision
-    )
+    return service if isinstance(service, Service) and service.rollout_id == look.rollout.id else None
+
+
+def _tripped_on_service(look: Look) -> bool:
+    service = _written_last(look)
+    return service is not None and service.tripped_revision == look.rollout.revision
 
 
 def _returned_on_service(look: Look) -> bool:
-    service = look.world.service
-    return (
-        isinstance(service, Service)
-        and service.rollout_id == look.rollout.id
-        and look.exposed_only == look.rollout.revision
-    )
+    return _written_last(look) is not None and look.exposed_only == look.rollout.revision
 
 
 def _no_longer_wanted(look: Look) -> bool:
