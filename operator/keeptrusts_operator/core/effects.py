@@ -135,7 +135,11 @@ def start(look: Look) -> Effect:
     rollout = _rollout(look, desired.revision, desired.policy_hash, desired.pack, skip_steps=proven)
     skipped = "; it finished its soak before, so its steps are skipped" if proven else ""
     text = f"Preparing {_named(desired.revision, desired.pack)}{skipped}."
-    return replace(state, rollout=rollout, retry=retry), Announce("Normal", "RolloutStarted", text)
+    compared = look.world.compared
+    if compared and compared.less:
+        text = f"{text} It enforces less than {compared.active}: {'; '.join(compared.less)}."
+    kind = "Warning" if compared and compared.less else "Normal"
+    return replace(state, rollout=rollout, retry=retry), Announce(kind, "RolloutStarted", text)
 
 
 def start_return(look: Look, state: State, revision: str) -> State:

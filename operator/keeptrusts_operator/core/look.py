@@ -175,7 +175,9 @@ class Look:
         return None
 
     def can_return_to(self, revision: str) -> bool:
-        return self.state.outcome_of(revision) is Outcome.PROMOTED and self.world.revision(revision).config_map
+        """One that was promoted, can start, and keeps what spec.protections.required names."""
+        there = self.world.revision(revision)
+        return self.state.outcome_of(revision) is Outcome.PROMOTED and there.config_map and not there.drops
 
     @property
     def current_step(self) -> PlannedStep | None:

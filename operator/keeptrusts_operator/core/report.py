@@ -177,6 +177,7 @@ def conditions(
         Condition("Stalled", "True" if stalled else "False", stalled or "Progressing", message),
         available,
         _accepted(world),
+        _protections_reduced(world),
         _in_sync(world, state, in_sync),
         _healthy(world, state, signals.from_status((status.get("health") or {}).get("signals"))),
         _scrapeable(world, state),
@@ -206,6 +207,21 @@ def _accepted(world: World) -> Condition:
         return Condition("Accepted", "Unknown", desired.reason, desired.message)
     warnings = f" with warnings: {'; '.join(desired.warnings)}" if desired.warnings else ""
     return Condition("Accepted", "True", "Valid", f"{desired.revision} can be run{warnings}")
+
+
+def _protections_reduced(world: World) -> Condition:
+    """Whether what is on its way would enforce less than what serves. It is said, not refused."""
+    compared, kind = world.compared, "ProtectionsReduced"
+    if compared is None:
+        return Condition(kind, "False", "NothingToCompare", "no revision is about to take the place of the active one")
+    if compared.less is None:
+        message = f"whether {compared.revision} enforces as much as {compared.active} is unknown: {compared.why}"
+        return Condition(kind, "Unknown", "CannotTell", message)
+    if compared.less:
+        message = f"{compared.revision} enforces less than {compared.active}: {'; '.join(compared.less)}"
+        return Condition(kind, "True", "EnforcesLess", message)
+    words = "the same kinds with actions at least as strong"
+    return Condition(kind, "False", "EnforcesAsMuch", f"{compared.revision} has {words} as {compared.active}")
 
 
 def _available(world: World, state: State) -> Condition:

@@ -192,8 +192,7 @@ def _go_back(look: Look, verb: Verb, value: str) -> Handled:
         target = look.previous_good() or ""
         if not target:
             raise Refusal("the history holds no other revision that was promoted and can start")
-    elif not look.can_return_to(value):
-        raise Refusal(f"{value or 'an empty value'} is not a revision to go back to; {_valid_rollbacks(look)}")
+    _check_return(look, target)
     if state.rollout:
         state = effects.ended(look, Outcome.SUPERSEDED, REQUESTED)
     state = _unwanted(look, state, target)
@@ -219,8 +218,9 @@ def _rearm_on(look: Look, verb: Verb, value: str) -> Handled:
     if state.rearmed_at:
         raise Refusal("protections have just come back and are watched; ask again when it is over")
     target = (look.previous_good() or "") if value in (PREVIOUS, state.active) else value
-    if not target or not look.can_return_to(target):
-        raise Refusal(f"{value or 'an empty value'} is not a revision to go back to; {_valid_rollbacks(look)}")
+    if not target:
+        raise Refusal("the history holds no other revision that was promoted and can start")
+    _check_return(look, target)
     assert grant is not None
     before = next((e for e in reversed(state.history) if e.revision == state.active), None)
     left = HistoryEntry(
@@ -233,6 +233,14 @@ def _rearm_on(look: Look, verb: Verb, value: str) -> Handled:
     )
     state = replace(state, history=(*state.history, left), passthrough=grants.rearms_at(grant, target))
     return _unwanted(look, state, target), f"{target} takes the traffic when the passthrough is over"
+
+
+def _check_return(look: Look, target: str) -> None:
+    if look.can_return_to(target):
+        return
+    if drops := look.world.revision(target).drops:
+        raise Refusal(f"{target} drops what spec.protections.required names: {drops}; {_valid_rollbacks(look)}")
+    raise Refusal(f"{target or 'an empty value'} is not a revision to go back to; {_valid_rollbacks(look)}")
 
 
 def _valid_rollbacks(look: Look) -> str:

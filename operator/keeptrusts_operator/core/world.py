@@ -213,6 +213,7 @@ class Revision:
     pods: tuple[Pod, ...] = ()
     budget: Budget = Budget.ABSENT
     standby: bool = False  # made to be a passthrough
+    drops: str = ""  # what it does not enforce of spec.protections.required, in words
 
     @property
     def running(self) -> tuple[Pod, ...]:
@@ -266,6 +267,17 @@ class Scrape:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What a candidate enforces, beside the active revision. `less`: what it enforces less, in words; None: that cannot
+    be told, `why`."""
+
+    revision: str
+    active: str
+    less: tuple[str, ...] | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class AdoptedPod:
     """A pod of the Deployment that `spec.adoptFrom` names."""
 
@@ -300,6 +312,7 @@ class World:
     attribution: Attribution = Attribution.NONE
     spent: tuple[Spent, ...] | None = None  # by earlier grants; None: not read
     adopted: tuple[AdoptedPod, ...] = ()
+    compared: Compared | None = None  # None: there is no candidate, or nothing to compare it with
     foreign_budget: str = ""  # somebody else's PodDisruptionBudget that covers our pods
 
     def revision(self, name: str) -> Revision:

@@ -33,6 +33,7 @@ from keeptrusts_operator.loop import views
 from keeptrusts_operator.loop.budgets import ForeignBudgets
 from keeptrusts_operator.loop.governance import Governance
 from keeptrusts_operator.loop.parachute import Parachutes
+from keeptrusts_operator.loop.protections import Enforcements
 from keeptrusts_operator.loop.source import DryRuns, Renderings, read_desired
 from keeptrusts_operator.render import children
 
@@ -62,6 +63,7 @@ class Memory:
     parachutes: Parachutes
     shared: Shared
     renderings: Renderings = field(default_factory=Renderings)
+    enforcements: Enforcements = field(default_factory=Enforcements)
     last_spec: GatewayDeploymentSpec | None = None
     true_templates: dict[str, str] = field(default_factory=dict)  # revision → hash of its template as rendered
     templates: dict[str, tuple[str, int, str]] = field(default_factory=dict)  # revision → UID, generation, actual hash
@@ -133,6 +135,8 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
         [r for r, deployment in by_revision.items() if await _has_drifted(kube, memory, r, deployment, maps.get(r))]
     )
     memory.keep(by_revision)
+    memory.enforcements.keep({o["metadata"]["uid"] for o in config_maps})
+    drops = memory.enforcements.dropped(spec, maps)
     parachute = await memory.parachutes.pack(gateway, spec, state, maps, lambda r: r in by_revision)
     requests = views.requests_of(gateway)
     own_budgets, foreign = _budgets(budgets, pods, gateway, spec)
@@ -144,7 +148,9 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
         spec=spec,
         desired=desired,
         service=_service_view(service_object, gateway, spec),
-        revisions=views.revision_views(name, config_maps, deployments, pods, heard.samples, drifted, own_budgets),
+        revisions=views.revision_views(
+            name, config_maps, deployments, pods, heard.samples, drifted, own_budgets, drops
+        ),
         uid=metadata["uid"],
         requests=requests,
         notes=views.notes_of(gateway),
@@ -158,6 +164,7 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
         last_answers=heard.last_answers,
         endpoints=None if slices is None else views.endpoints_of(slices, pods),
         adopted=views.adopted_pods(adopted, name),
+        compared=memory.enforcements.compared(spec, state, desired, maps),
         foreign_budget=foreign,
     )
     return Observation(world, gateway, service_object, by_revision, maps, reread)

@@ -27,6 +27,7 @@ from keeptrusts_operator.kube.port import (
     Obj,
     Refused,
 )
+from keeptrusts_operator.loop.protections import unprotected
 from keeptrusts_operator.policy.document import parse_yaml
 from keeptrusts_operator.policy.finding import DocumentError, Finding, Severity
 from keeptrusts_operator.policy.lint import lint
@@ -175,6 +176,8 @@ def _checked(
         return Unusable("PolicyInvalid", _lint_words(spec.policy_ref, document.errors))
     if untestable := _untestable(policy, spec):
         return Unusable("PolicyInvalid", f"GatewayPolicy {spec.policy_ref}: {untestable}")
+    if lacking := unprotected(gateway, spec, document.value):
+        return lacking
     return _content(gateway, spec, policy_object["spec"], policy, document, document.result)
 
 

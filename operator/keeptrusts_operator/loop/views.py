@@ -138,6 +138,7 @@ def revision_views(
     samples: Mapping[str, Sample],
     drifted: frozenset[str],
     budgets: Mapping[str, Budget],
+    drops: Mapping[str, str],
 ) -> dict[str, Revision]:
     """Everything that exists of each revision, by its name."""
     maps = {revision_of(o): o for o in config_maps}
@@ -157,6 +158,7 @@ def revision_views(
             pods=tuple(sorted(by_revision.get(name, ()), key=lambda p: p.name)),
             budget=budgets.get(name, Budget.ABSENT),
             standby=first is not None and _is_standby(first),
+            drops=drops.get(name, ""),
         )
     return views
 

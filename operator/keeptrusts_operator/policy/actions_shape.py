@@ -41,7 +41,7 @@ def check_actions(document: Mapping[str, object], checker: Checker) -> tuple[str
 
 def blocking_types(document: Mapping[str, object]) -> tuple[str, ...]:
     """The types of the rules whose action is block, each once."""
-    return tuple(dict.fromkeys(kind for kind, action in _rules(document) if action == "block"))
+    return tuple(dict.fromkeys(kind for kind, _, action in rules_of(document) if action == "block"))
 
 
 def _check_name(name: object, path: str, names: dict[str, str], findings: Findings) -> None:
@@ -81,11 +81,12 @@ def _unknown_type(kind: str, path: str, findings: Findings) -> None:
     findings.warning("E001", path, f"{show(kind)} is not a policy kind that the vendor documents.", hint)
 
 
-def _rules(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+def rules_of(document: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
+    """Type, side (input or output) and action of every rule."""
     policies = document.get("policies")
     for entry in policies if isinstance(policies, list) else ():
         for side in ("input", "output"):
             rules = entry.get(side) if isinstance(entry, dict) else None
             for rule in rules if isinstance(rules, list) else ():
                 if isinstance(rule, dict) and isinstance(rule.get("type"), str):
-                    yield rule["type"], rule.get("action")
+                    yield rule["type"], side, rule.get("action")

@@ -62,10 +62,11 @@ def can_block(kind: str, settings: object) -> bool:
         return True
     if known.never_blocks:
         return False
-    return not known.decisions or any(_action(settings, decision) in (None, "block") for decision in known.decisions)
+    return not known.decisions or any(action_of(settings, decision) in (None, "block") for decision in known.decisions)
 
 
-def _action(settings: object, decision: Decision) -> object:
+def action_of(settings: object, decision: Decision) -> object:
+    """What these settings say is done; None where neither they nor the vendor do."""
     value = settings
     for key in decision.path:
         value = value.get(key) if isinstance(value, dict) else None
