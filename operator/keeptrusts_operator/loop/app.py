@@ -33,7 +33,7 @@ from keeptrusts_operator.loop.policies import PolicyReporter
 from keeptrusts_operator.loop.reconcile import Reconciler
 from keeptrusts_operator.loop.runner import Runner
 from keeptrusts_operator.loop.telemetry import Telemetry
-from keeptrusts_operator.loop.turns import Turns, looks_urgent
+from keeptrusts_operator.loop.turns import Turns, asks, looks_urgent
 
 logger = logging.getLogger(__name__)
 
@@ -109,13 +109,14 @@ class App:
             id="loop",
             cancellation_timeout=5.0,
         )
-        async def loop(namespace: str | None, name: str, status: kopf.Status, **_: Any) -> None:
-            await self._loop(asker, client, planes, namespace or "", name, urgent=looks_urgent(status))
+        async def loop(namespace: str | None, name: str, body: kopf.Body, **_: Any) -> None:
+            urgent = looks_urgent(body.status) or asks(body)
+            await self._loop(asker, client, planes, namespace or "", name, urgent=urgent)
 
         @kopf.on.event(names.GROUP, names.VERSION, names.GATEWAY_DEPLOYMENT.plural, registry=registry, id="wake")
-        async def gateway_changed(namespace: str | None, name: str, spec: kopf.Spec, meta: kopf.Meta, **_: Any) -> None:
-            policy = str((spec.get("policyRef") or {}).get("name", ""))
-            self._gateway_changed(namespace or "", name, policy, str(meta.get("resourceVersion", "")))
+        async def gateway_changed(namespace: str | None, name: str, body: kopf.Body, **_: Any) -> None:
+            policy, version = (body.spec.get("policyRef") or {}).get("name", ""), body.meta.get("resourceVersion", "")
+            self._gateway_changed(namespace or "", name, str(policy), str(version), urgent=asks(body))
 
         @kopf.on.event(names.GROUP, names.VERSION, names.GATEWAY_POLICY.plural, registry=registry, id="policy")
         async def policy_changed(namespace: str | None, name: str, **_: Any) -> None:
@@ -161,10 +162,10 @@ class App:
                 self._policies.look(namespace, self._policy_of.pop(key, ""))
                 self._telemetry.forget(namespace, name)
 
-    def _gateway_changed(self, namespace: str, name: str, policy: str, version: str) -> None:
+    def _gateway_changed(self, namespace: str, name: str, policy: str, version: str, *, urgent: bool) -> None:
         runner = self._runners.get((namespace, name))
         if runner and not runner.wrote(version):
-            runner.wake()
+            runner.wake(urgent=urgent)
         before = self._policy_of.get((namespace, name), policy)
         self._policy_of[(namespace, name)] = policy
         for each in {policy, before}:

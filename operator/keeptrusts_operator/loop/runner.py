@@ -28,14 +28,18 @@ class Runner:
         self, reconciler: Reconciler, telemetry: Telemetry, turns: Turns, namespace: str, name: str, *, urgent: bool
     ) -> None:
         self._reconciler, self._telemetry, self._turns = reconciler, telemetry, turns
-        self._namespace, self._name, self._urgent = namespace, name, urgent
-        self._wake = asyncio.Event()
+        self._namespace, self._name = namespace, name
+        self._wake, self._hurry = asyncio.Event(), asyncio.Event()
+        if urgent:
+            self._hurry.set()
         self._ending = False  # the namespace is
         self._pace = Pace(zlib.crc32(f"{namespace}/{name}".encode()) / 2**32)
 
-    def wake(self) -> None:
-        """Something may have changed: look now."""
+    def wake(self, *, urgent: bool = False) -> None:
+        """Something may have changed: look now; `urgent`: before all others."""
         self._wake.set()
+        if urgent:
+            self._hurry.set()
 
     def wrote(self, version: str) -> bool:
         """Whether this version of the object is what the loop itself wrote last: its own echo is no news."""
@@ -44,7 +48,7 @@ class Runner:
     async def run(self) -> None:
         """Pass after pass, until cancelled."""
         while True:
-            async with self._turns.turn(urgent=self._urgent):
+            async with self._turns.turn(self._hurry):
                 self._wake.clear()  # what happens while it waits for its turn is seen in it
                 wait = await self._pass()
             if self._ending:
@@ -81,7 +85,10 @@ class Runner:
         return self._pace.done(done.look_again)
 
     def _record(self, done: Pass) -> None:
-        self._urgent = done.decision is not None and is_urgent(done.decision.state)
+        if done.decision is not None and is_urgent(done.decision.state):
+            self._hurry.set()
+        elif not self._wake.is_set():  # who woke it up meanwhile may be in a hurry
+            self._hurry.clear()
         if done.status is not None:
             self._telemetry.record(self._namespace, self._name, done.status, time.time())
         if done.decision and done.decision.transition:
