@@ -65,8 +65,9 @@ class SimGateways:
         report = TestReport(plan.rollout_id, tuple(self._results.values())) if plan else None
         flows, last_answers = ledger.flows(now, at), ledger.last_answers(now, at)
         moving = ledger.judge.windows.moving_since(now, at)
-        said = (ledger.judgement(now, at), ledger.scrape(), ledger.traffic(at), moving)
-        return Heard(self._known, flows, last_answers, report, *said)
+        said = (ledger.judgement(now, at), ledger.scrape(), ledger.traffic(at), moving, None)
+        said_of_all = (ledger.answered(), ledger.rates())
+        return Heard(self._known, flows, last_answers, report, *said, *said_of_all)
 
     @property
     def judgement(self) -> Judgement | None:

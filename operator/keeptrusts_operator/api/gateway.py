@@ -53,6 +53,7 @@ class Decisions:
     allowed: tuple[str, ...]
     redacted: tuple[str, ...] = ()
     escalated: tuple[str, ...] = ()
+    flagged: tuple[str, ...] = ()  # a policy found something and let it pass
     counted_at: CountedAt = CountedAt.COMPLETION
 
 

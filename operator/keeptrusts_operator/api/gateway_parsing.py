@@ -121,6 +121,7 @@ def _parse_decisions(fields: Fields, preset: GatewaySettings) -> Decisions | Non
         allowed=_values(own, "allowed", given.allowed if given else None, preset),
         redacted=own.strings("redacted", given.redacted if given else (), MAX_VALUES, METRIC_VALUE),
         escalated=own.strings("escalated", given.escalated if given else (), MAX_VALUES, METRIC_VALUE),
+        flagged=own.strings("flagged", given.flagged if given else (), MAX_VALUES, METRIC_VALUE),
         counted_at=own.choice("countedAt", given.counted_at if given else CountedAt.COMPLETION),
     )
 

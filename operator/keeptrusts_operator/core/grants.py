@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from keeptrusts_operator.api.quantities import format_duration, format_time, parse_duration, parse_time
+from keeptrusts_operator.core import passed
+from keeptrusts_operator.core.passed import Passed
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """A clock that shows a time earlier than the grant by more than this is wrong, so nobody knows when the grant ends."""
@@ -73,6 +75,7 @@ class Grant:
     ended_at: datetime | None = None
     end_reason: str = ""
     rearm_revision: str = ""
+    passed: Passed | None = None  # None: nothing is known of it
 
     @property
     def live(self) -> bool:
@@ -203,6 +206,8 @@ def to_status(grant: Grant) -> dict[str, Any]:
         "endedAt": grant.ended_at,
     }
     status |= {key: format_time(time) for key, time in times.items() if time}
+    if grant.passed:
+        status["passed"] = passed.to_status(grant.passed)
     return {key: value for key, value in status.items() if value not in ("", [])}
 
 
@@ -232,4 +237,5 @@ def from_status(status: Mapping[str, Any]) -> Grant:
         ended_at=time("endedAt"),
         end_reason=status.get("endReason", ""),
         rearm_revision=status.get("rearmRevision", ""),
+        passed=passed.from_status(status["passed"]) if status.get("passed") else None,
     )

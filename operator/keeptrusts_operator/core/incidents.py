@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from keeptrusts_operator.core import grants, judgement
+from keeptrusts_operator.core import grants, judgement, passed
 from keeptrusts_operator.core.actions import RecordIncident
 from keeptrusts_operator.core.grants import Grant, GrantState
 from keeptrusts_operator.core.judgement import BLOCK_RATE
@@ -117,7 +117,7 @@ def _bypass(grant: Grant, phase: str) -> RecordIncident:
         (grant.granted_at, "granted" + (f", approved by {grant.approved_by}" if grant.approved_by else "")),
         (grant.effective_at, "effective for new connections"),
         (grant.last_answer_at, "last answer of the revision that was left"),
-        (grant.ended_at, f"over: {grant.end_reason}"),
+        (grant.ended_at, f"over: {grant.end_reason}; {passed.words(grant.passed)}"),
     )
     return RecordIncident(
         "Passthrough",

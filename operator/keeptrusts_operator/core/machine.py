@@ -480,6 +480,8 @@ def _look_again(look: Look, after: State) -> timedelta:
     unseen = grant is not None and bool(after.passing) and not (grant.effective_at and grant.last_answer_at)
     if (rollout and rollout.stage is Stage.SOAKING and not rollout.drained_at) or unseen or _is_draining(look, after):
         longest = MEASURING  # what counters tell wakes nobody up
+    elif after.passing:
+        longest = min(longest, passthrough.COUNTED_EVERY)
     if after.outage and not after.outage.incident:
         times.append(after.outage.started_at + incidents.OUTAGE_AFTER)
     ahead = [t - now for t in times if t > now]

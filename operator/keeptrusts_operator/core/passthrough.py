@@ -21,11 +21,13 @@ from keeptrusts_operator.core.grant_rules import Turn
 from keeptrusts_operator.core.grants import EndReason, Grant, GrantState
 from keeptrusts_operator.core.judgement import BLOCK_RATE, Verdict
 from keeptrusts_operator.core.look import EXPOSED, Look
+from keeptrusts_operator.core.passed import words
 from keeptrusts_operator.core.state import UNPROVEN, Outcome, Quarantine, State
 from keeptrusts_operator.core.world import Content, Unusable
 
 PATIENCE = timedelta(seconds=30)  # after its end a grant waits so long for all pods; from then on one is enough
 BEFORE_THE_END = timedelta(minutes=5)  # when the end is announced
+COUNTED_EVERY = timedelta(minutes=1)  # what has passed is written
 
 
 def ask_of(look: Look, verb: Verb) -> Ask:
@@ -212,8 +214,8 @@ def rearm(look: Look) -> Effect:
     assert grant is not None
     revision = grant.rearm_revision or look.state.active
     state = replace(look.state, active=revision, last_good=revision, rearmed_at=look.now)
-    text = f"Protections are back: {revision} serves, {grant.end_reason} of the passthrough by {grant.requested_by}."
-    return state, Announce("Normal", "PassthroughRearmed", text)
+    text = f"Protections are back: {revision} serves, {grant.end_reason} of the passthrough by {grant.requested_by}"
+    return state, Announce("Normal", "PassthroughRearmed", f"{text}; {words(look.world.passed or grant.passed)}.")
 
 
 def leave_rearmed(look: Look) -> Effect:
@@ -258,6 +260,7 @@ def remind(look: Look) -> Effect:
 
 def follow(look: Look, state: State) -> State:
     """The grant with what was seen of it: where traffic goes afterwards, since when it is effective, last answers."""
+    state = _counted(look, state)
     grant = state.passthrough
     if grant is None or not (grant.live or grant.state is GrantState.REARMING):
         return state
@@ -276,6 +279,18 @@ def follow(look: Look, state: State) -> State:
     if grant.effective_at and last and look.now - last > timedelta(seconds=3):
         grant = grants.answered_last(grant, max(last, grant.effective_at))
     return replace(state, passthrough=grant)
+
+
+def _counted(look: Look, state: State) -> State:
+    """What has passed, written once a minute and at every turn of the grant's life."""
+    grant, before, passed = state.passthrough, look.state.passthrough, look.world.passed
+    if grant is None or before is None or passed is None or grant.request_id != before.request_id:
+        return state
+    turns = (grant.state, state.rearmed_at) != (before.state, look.state.rearmed_at)
+    kept = grant.passed
+    if kept and (passed.answered == kept.answered or (look.now - kept.at < COUNTED_EVERY and not turns)):
+        return state
+    return replace(state, passthrough=replace(grant, passed=kept.renewed(passed) if kept else passed))
 
 
 def _proven(state: State) -> list[str]:

@@ -20,6 +20,7 @@ from keeptrusts_operator.core.grants import GrantState
 from keeptrusts_operator.core.judgement import Verdict
 from keeptrusts_operator.core.look import UNEXPOSED, Look
 from keeptrusts_operator.core.machine import Decision
+from keeptrusts_operator.core.passed import words
 from keeptrusts_operator.core.state import MESSAGE_LIMIT, Outcome, Stage, State, to_status
 from keeptrusts_operator.core.world import (
     LIVE,
@@ -144,6 +145,7 @@ def _bypassed(world: World, state: State) -> tuple[str, str]:
         granted = (grant.expires_at or world.now) - (grant.granted_at or world.now)
         if granted < grant.requested_duration and not grant.approved_by:
             text += f". A second person extends it: {look.command(Verb.APPROVE_PASSTHROUGH, grant.request_id)}"
+        text += f". So far {words(grant.passed)}" if grant.passed else ""
         return "Passthrough", text
     if state.rearmed_at:
         watched = format_duration(world.spec.passthrough.rearm.max_duration)

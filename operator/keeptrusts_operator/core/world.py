@@ -18,6 +18,7 @@ from keeptrusts_operator.api.policy import BehaviourTest
 from keeptrusts_operator.core.grant_checks import Attribution
 from keeptrusts_operator.core.grants import Spent
 from keeptrusts_operator.core.judgement import Judgement
+from keeptrusts_operator.core.passed import Passed
 from keeptrusts_operator.core.signals import Signals
 
 
@@ -310,6 +311,7 @@ class World:
     notes: Notes = Notes()
     parachute: Desired | None = None  # the passthrough of the active revision; None: nothing is active
     attribution: Attribution = Attribution.NONE
+    passed: Passed | None = None  # what has passed in the passthrough that is in force; None: none is, or nobody counts
     spent: tuple[Spent, ...] | None = None  # by earlier grants; None: not read
     adopted: tuple[AdoptedPod, ...] = ()
     compared: Compared | None = None  # None: there is no candidate, or nothing to compare it with

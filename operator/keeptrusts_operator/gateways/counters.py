@@ -42,6 +42,7 @@ class Increment:
     allowed: float = 0.0
     redacted: float = 0.0
     escalated: float = 0.0
+    flagged: float = 0.0
     provider_errors: float = 0.0
     latency: Mapping[float, float] = field(default_factory=dict)
 
@@ -51,7 +52,7 @@ class Increment:
     @classmethod
     def sum(cls, parts: Iterable[Increment]) -> Increment:
         """All of them together."""
-        requests = blocked = allowed = redacted = escalated = errors = 0.0
+        requests = blocked = allowed = redacted = escalated = flagged = errors = 0.0
         latency: dict[float, float] = {}
         for part in parts:
             requests += part.requests
@@ -59,10 +60,11 @@ class Increment:
             allowed += part.allowed
             redacted += part.redacted
             escalated += part.escalated
+            flagged += part.flagged
             errors += part.provider_errors
             for bound, count in part.latency.items():
                 latency[bound] = latency.get(bound, 0.0) + count
-        return cls(requests, blocked, allowed, redacted, escalated, errors, latency)
+        return cls(requests, blocked, allowed, redacted, escalated, flagged, errors, latency)
 
 
 def read_page(text: str, settings: MetricsSettings) -> Page:
@@ -250,6 +252,7 @@ def _summed(page: Page, settings: MetricsSettings) -> Increment:
         allowed=_sum_of(words, decisions.allowed if decisions else ()),
         redacted=_sum_of(words, decisions.redacted if decisions else ()),
         escalated=_sum_of(words, decisions.escalated if decisions else ()),
+        flagged=_sum_of(words, decisions.flagged if decisions else ()),
         provider_errors=failed,
         latency=latency,
     )

@@ -6,7 +6,7 @@ revision, how much its pods and its minutes differ. What must survive the proces
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -81,6 +81,10 @@ class Judge:
         if trial and (self._over_at is None or at - self._over_at <= WATCHED_AFTER):
             pods = {c.uid: c.increment for c in counts if c.increment and c.revision == trial.candidate}
             trial.feed(sums, pods, seconds, at)
+
+    def baselines(self) -> Mapping[str, Baseline]:
+        """Each revision's own block rate."""
+        return self._own
 
     @property
     def word(self) -> tuple[Verdict, str] | None:

@@ -14,8 +14,9 @@ from keeptrusts_operator.api.gateway import MetricsSettings
 from keeptrusts_operator.api.names import ADOPTED_REVISION
 from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.measured import NotKnown, Traffic
+from keeptrusts_operator.core.passed import Answered
 from keeptrusts_operator.core.world import Flow, Scrape
-from keeptrusts_operator.gateways.counters import NotMetrics, Page, PodCounters, lifetime, lost_kinds
+from keeptrusts_operator.gateways.counters import Increment, NotMetrics, Page, PodCounters, lifetime, lost_kinds
 from keeptrusts_operator.gateways.flows import Flows, Round
 from keeptrusts_operator.gateways.judging import Case, Count, Judge
 from keeptrusts_operator.gateways.pods import Target
@@ -50,6 +51,7 @@ class Ledger:
         self._missed: dict[str, tuple[int, str]] = {}  # how often in a row, and why the last time
         self._flows = Flows()
         self._round_at: float | None = None
+        self._answered: dict[str, Answered] = {}  # by revision, since this process asks its pods
         self._asked: Mapping[str, Evaluation] | None = (
             None  # by revision, where a Prometheus server tells what they count
         )
@@ -78,6 +80,8 @@ class Ledger:
         if case is not None:
             kept = pods_from(case.checkpoint.get("pods"))
             self._allowed = {u for u, c in kept.items() if u in self._targets and c.requests > c.blocked}
+        revisions = {t.revision for t in targets}
+        self._answered = {r: a for r, a in self._answered.items() if r in revisions}
         self.judge.windows.keep(self._targets)
         self.judge.aim(active, case, at)
 
@@ -95,6 +99,7 @@ class Ledger:
             self._missed.pop(uid, None)
             self._counted_at[uid] = at
             counts.append(count)
+            self._sum_up(count)
         since, self._round_at = self._round_at, at
         if self._asked is None:
             self.judge.feed(counts, at)
@@ -106,6 +111,22 @@ class Ledger:
             before, more = requests.get(target.revision, 0.0), increments.get(uid)
             requests[target.revision] = None if before is None or more is None else before + more.requests
         self._flows.add(Round(since, at, requests))
+
+    def _sum_up(self, count: Count) -> None:
+        decisions, more = self._metrics and self._metrics.decisions, count.increment or Increment()
+        if decisions:
+            answered = Answered(more.requests, more.blocked, more.flagged if decisions.flagged else None)
+            known = self._answered.get(count.revision)
+            self._answered[count.revision] = known.and_more(answered) if known else answered
+
+    def answered(self) -> Mapping[str, Answered]:
+        """What the pods of each revision answered since they are asked here: by their own counters, whoever else may be
+        the source of what is judged."""
+        return self._answered
+
+    def rates(self) -> Mapping[str, Answered]:
+        """Requests of each revision and what it blocked of them; older ones weigh less."""
+        return {r: Answered(b.requests, b.blocked) for r, b in self.judge.baselines().items()}
 
     def ask_elsewhere(self, evaluations: Mapping[str, Evaluation] | None, at: float) -> None:
         """What a Prometheus server says of each revision: from now on its word counts, not that of the pods. None: that of

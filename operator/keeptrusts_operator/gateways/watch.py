@@ -18,6 +18,7 @@ from keeptrusts_operator.api.gateway import GatewaySettings, LoadedConfig
 from keeptrusts_operator.api.references import Credential
 from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.measured import NotKnown, Traffic
+from keeptrusts_operator.core.passed import Answered
 from keeptrusts_operator.core.world import Flow, GatewayHealth, Pack, Scrape, TestReport
 from keeptrusts_operator.gateways.asking import TIMEOUT_SECONDS, Answer, Asker
 from keeptrusts_operator.gateways.behaviour import BehaviourTests, Plan
@@ -59,6 +60,8 @@ class Heard:
     traffic: Traffic | NotKnown | None = None  # of the last 5 minutes
     moving_since: datetime | None = None  # since when counters have been moving without a pause
     asked: Traffic | NotKnown | None = None  # what a Prometheus server says, where that is the source
+    answered: Mapping[str, Answered] = field(default_factory=dict)  # by revision, since its pods are asked here
+    rates: Mapping[str, Answered] = field(default_factory=dict)  # by revision; older requests weigh less
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ class GatewayWatch:
             ledger.traffic(at),
             ledger.judge.windows.moving_since(now, at),
             ledger.asked(at),
+            ledger.answered(),
+            ledger.rates(),
         )
 
     async def run(self) -> None:

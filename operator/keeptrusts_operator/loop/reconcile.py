@@ -32,6 +32,7 @@ from keeptrusts_operator.loop.mergepatch import diff
 from keeptrusts_operator.loop.observe import Memory, Observation, Shared, SpecUnusable, observe
 from keeptrusts_operator.loop.outside import Outside
 from keeptrusts_operator.loop.parachute import Parachutes
+from keeptrusts_operator.loop.passing import Passing
 from keeptrusts_operator.loop.source import RECHECK_SECONDS, DryRuns
 from keeptrusts_operator.loop.vitals import Vitals
 
@@ -82,7 +83,7 @@ class Reconciler:
         self._namespace, self._name = namespace, name
         dry_runs = DryRuns(kube)
         self._memory = Memory(dry_runs, Parachutes(dry_runs), shared)
-        self._vitals = Vitals()
+        self._vitals, self._passing = Vitals(), Passing()
         self.written = ""  # the version of the object that this loop wrote last
 
     async def once(self) -> Pass:
@@ -105,7 +106,8 @@ class Reconciler:
             heard, plane = self._gateways.heard(now), self._outside.heard()
             seen = await observe(self._kube, self._memory, gateway, state, heard, now)
             signals = self._vitals.take(seen.world, state, heard, plane, gateway.get("status") or {})
-            seen = replace(seen, world=replace(seen.world, signals=signals))
+            passed = self._passing.take(state, heard, now)
+            seen = replace(seen, world=replace(seen.world, signals=signals, passed=passed))
         except (SpecUnusable, ValueError, KeyError) as error:
             await self._say_unusable(gateway, error)
             return Pass(WAIT_FOR_PERSON)
@@ -143,7 +145,7 @@ class Reconciler:
         world, rollout = seen.world, state.rollout
         left = state.rollback if state.rollback and not state.rollback.last_answer_at else None
         candidate, leaving = rollout.revision if rollout else "", left.revision if left else ""
-        wanted = (state.active, candidate, leaving, state.passthrough_revision)
+        wanted = (state.active, candidate, leaving, state.passthrough_revision, _parachute(world, state))
         targets = tuple(
             Target(p.uid, p.ip, name, p.created_at.timestamp())
             for name in dict.fromkeys(n for n in wanted if n)
@@ -244,6 +246,13 @@ class Reconciler:
             logger.warning(
                 "%s/%s: %s (and status could not be written: %s)", self._namespace, self._name, error, failure
             )
+
+
+def _parachute(world: World, state: State) -> str:
+    """The passthrough revision that is about to have traffic: it is read before, so that all of its counts are known."""
+    grant, ready = state.passthrough, world.parachute
+    starting = grant is not None and grant.state is grants.GrantState.STARTING
+    return ready.revision if starting and isinstance(ready, Content) else ""
 
 
 def _period(world: World, state: State) -> float:

@@ -161,6 +161,10 @@ class Telemetry:
         self.passthrough_expires = self._gauge(
             "passthrough_expires_timestamp_seconds", "when the passthrough in force, or about to be, ends", *OBJECT
         )
+        self.passthrough_passed = {
+            key: self._gauge(f"passthrough_{key}_requests", f"requests in the newest passthrough that {text}", *OBJECT)
+            for key, text in told.PASSED.items()
+        }
         self.passthrough_requests = self._counter(
             "passthrough_requests",
             "requests for a passthrough, by outcome: Done, Refused or Ignored",
@@ -248,6 +252,9 @@ class Telemetry:
     def _record_passthrough(self, key: Key, status: Mapping[str, Any]) -> None:
         self._tell(self.passthrough_active, key, {(): float(told.passthrough_active(status))})
         self._tell_one(self.passthrough_expires, key, told.passthrough_expiry(status))
+        passed = told.passthrough_passed(status)
+        for name, gauge in self.passthrough_passed.items():
+            self._tell_one(gauge, key, passed.get(name))
         requests = told.passthrough_requests(status)
         for request in requests.keys() - self._requests.get(key, requests.keys()):
             self.passthrough_requests.labels(*key, requests[request]).inc()

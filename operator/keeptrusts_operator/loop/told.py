@@ -10,6 +10,12 @@ from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.api.quantities import parse_time
 
 LEAST_EVIDENCE = 1e-9  # evidence is rounded in status; its logarithm must not be infinite
+PASSED = {
+    "passed": "passed, as far as its pods' counters were read: at least so many",
+    "flagged": "policies flagged and let pass; no series where the gateway does not tell "
+    "(spec.gateway.metrics.decisions.flagged)",
+    "estimated_blocked": "would have been blocked in addition at the block rate of before: an estimate, not a count",
+}
 EXPOSED = ("Canary", "ScaleUp", "Soaking")  # stages of a rollout in which its candidate has traffic
 
 
@@ -71,6 +77,18 @@ def passthrough_expiry(status: Mapping[str, Any]) -> float | None:
     """When the grant that is in force, or about to be, ends; None if there is none."""
     grant = part(status, "passthrough")
     return seconds(grant.get("expiresAt")) if grant.get("state") in ("Starting", "Active") else None
+
+
+def passthrough_passed(status: Mapping[str, Any]) -> dict[str, float]:
+    """What passed, by the names of `PASSED`; what is not known is not in it."""
+    passed = part(part(status, "passthrough"), "passed")
+    answered, blocked = number(passed.get("requests")), number(passed.get("blocked"))
+    known = {
+        "passed": None if answered is None else max(0.0, answered - (blocked or 0.0)),
+        "flagged": number(passed.get("flagged")),
+        "estimated_blocked": number(passed.get("estimatedBlocked")),
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def passthrough_active(status: Mapping[str, Any]) -> bool:

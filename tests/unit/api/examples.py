@@ -87,7 +87,7 @@ spec:
     metrics:
       path: /prometheus
       decisions:
-        {counter: d_total, label: d, blocked: [b], allowed: [a], redacted: [r], escalated: [e], countedAt: Arrival}
+        {counter: d_total, label: d, blocked: [b], allowed: [a], redacted: [r], escalated: [e], flagged: [f], countedAt: Arrival}
       latency: {histogram: seconds}
       providerErrors: {counter: p_total, label: p, values: [error]}
   template:

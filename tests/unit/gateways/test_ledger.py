@@ -12,6 +12,7 @@ from keeptrusts_operator.api.circuit_breaker import CircuitBreaker
 from keeptrusts_operator.api.names import ADOPTED_REVISION
 from keeptrusts_operator.api.profiles import KEEPTRUSTS
 from keeptrusts_operator.core.judgement import Judgement, Verdict
+from keeptrusts_operator.core.passed import Answered
 from keeptrusts_operator.core.world import Scrape
 from keeptrusts_operator.gateways.counters import Page
 from keeptrusts_operator.gateways.judging import Case
@@ -228,3 +229,17 @@ def test_a_clock_that_says_the_same_time_twice_is_no_division_by_nothing() -> No
     books.look(a1=page(5012, 100), b1=page(10, 2))
     assert books.said.verdict is Verdict.UNDECIDED
     assert math.isfinite(books.said.evidence)
+
+
+def test_what_pods_answered_is_summed_up_and_flags_are_told_where_they_are_counted() -> None:
+    books = judged()
+    books.look(a1=page(5090, 110), b1=page(40, 2))
+    assert books.ledger.answered() == {A: Answered(100, 10), B: Answered(42, 2)}
+    assert METRICS.decisions is not None
+    flags = replace(METRICS, decisions=replace(METRICS.decisions, flagged=("Flagged",)))
+    ledger = Ledger()
+    ledger.aim((pod("a1"),), flags, A, None, 0.0)
+    flagged = frozenset([("decision", "flagged")])
+    ledger.enter({"a1": Page({flagged: 3.0})}, 1.0)
+    ledger.enter({"a1": Page({flagged: 10.0})}, 2.0)
+    assert ledger.answered() == {A: Answered(7, 0, 7)}

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from keeptrusts_operator.api.names import Verb
+from keeptrusts_operator.kube.port import INCIDENTS
 from tests.sim.bypass import GRANTED, Bypass, bypass
 from tests.sim.faults import Fault, random_faults
 
@@ -90,3 +91,43 @@ async def test_a_second_person_makes_it_last_as_long_as_was_asked() -> None:
     await told.world.run(700.0)
     ((since, until),) = told.spans
     assert until - since <= 1800.0 + OPERATOR_LIFE
+
+
+async def test_what_passed_is_counted_and_what_would_have_been_blocked_is_an_estimate() -> None:
+    told = Bypass()
+    await told.begin()
+    await told.world.run(120.0)
+    served = dict(told.world.stream.served)
+    await told.ask("5m")
+    await told.world.run(120.0)
+    passed = (await told.world.status())["passthrough"]["passed"]
+    assert 0.4 * 500 * 120 < passed["requests"] < 500 * 120
+    await told.world.run(500.0)
+    ((since, until),) = told.spans
+    passed = (await told.world.status())["passthrough"]["passed"]
+    assert passed["requests"] == pytest.approx(500 * (until - since), rel=0.02)
+    assert "flagged" not in passed, "the simulated gateway does not tell"
+    assert served, "there was a block rate before"
+    rate = float(passed["before"]["blockRate"].rstrip("%")) / 100
+    assert rate == pytest.approx(0.02, abs=0.01)
+    expected = max(0.0, rate * passed["requests"] - passed["blocked"])
+    assert passed["estimatedBlocked"] == pytest.approx(expected, abs=0.001 * passed["requests"])
+    (incident,) = [i["status"] for i in told.world.kube.all(INCIDENTS, told.world.namespace, {})]
+    assert incident["passthrough"]["passed"] == passed
+    over = incident["timeline"][-1]["event"]
+    assert f"at least {passed['requests'] - passed['blocked']:,} requests passed" in over
+    assert "is Unknown, since the gateway does not tell" in over
+
+
+async def test_a_new_leader_counts_on_and_says_no_more_than_passed() -> None:
+    told = Bypass()
+    await told.begin()
+    await told.ask("5m")
+    await told.world.run(150.0)
+    before = (await told.world.status())["passthrough"]["passed"]["requests"]
+    told.world.kill()
+    await told.world.run(500.0)
+    ((since, until),) = told.spans
+    after = (await told.world.status())["passthrough"]["passed"]["requests"]
+    assert before < after <= 500 * (until - since) * 1.02
+    assert after >= 500 * (until - since - 90.0) * 0.98, "at most what came since the last write is lost"
