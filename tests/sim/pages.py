@@ -6,7 +6,7 @@ The text is real and goes through the operator's own parser. What is wrong with 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from zlib import crc32
@@ -100,6 +100,11 @@ class Pages:
             self._late[uid] = page
             return None
         return self._told(uid, page, at)
+
+    def forget(self, uids: Iterable[str]) -> None:
+        """Nobody knows any more what these pods' pages have had."""
+        for uid in uids:
+            self._shown.pop(uid, None)
 
     def _told(self, uid: str, page: Page | Unread, at: float) -> Page | Unread:
         if isinstance(page, Page):

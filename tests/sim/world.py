@@ -13,14 +13,16 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from keeptrusts_operator.api import names
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
 from keeptrusts_operator.core.judgement import Judgement
 from keeptrusts_operator.core.world import TestReport, TestResult, TestVerdict
 from keeptrusts_operator.gateways.control_plane_poller import Follow, PlaneHeard
 from keeptrusts_operator.gateways.ledger import Ledger
+from keeptrusts_operator.gateways.trial import pods_from
 from keeptrusts_operator.gateways.watch import Aim, Heard, Sample
 from keeptrusts_operator.kube.fence import LeadershipLost
-from keeptrusts_operator.kube.port import GATEWAYS, POLICIES, ApiError, Obj, Resource
+from keeptrusts_operator.kube.port import GATEWAYS, PODS, POLICIES, ApiError, Obj, Resource
 from keeptrusts_operator.loop.budgets import ForeignBudgets
 from keeptrusts_operator.loop.clock import SteadyClock
 from keeptrusts_operator.loop.credentials import Credentials
@@ -154,6 +156,7 @@ class SimWorld:
 
     def restart(self) -> None:
         """A new operator process, which remembers nothing."""
+        self.pages.forget(self._only_the_dead_knew())
         self.gateways = SimGateways(self)
         self.operator = FaultyKube(self.kube, self._fault, self.say)
         self.operator.past, self.operator.writing = self.past, self._write
@@ -162,6 +165,14 @@ class SimWorld:
         clock = SteadyClock(lambda: self.now() + timedelta(seconds=self.clock_error), lambda: self.at)
         self._reconciler = Reconciler(self.operator, self.gateways, Nobody(), shared, self.namespace, self.name, clock)
         self._pace, self._next_pass = Pace(), self.at
+
+    def _only_the_dead_knew(self) -> list[str]:
+        """The candidate's pods of which no checkpoint says that they allow: nobody can tell what is missing there."""
+        status = next((g.get("status") or {} for g in self.kube.all(GATEWAYS, self.namespace, {})), {})
+        kept = pods_from(status.get("breaker", {}).get("checkpoint", {}).get("pods"))
+        labels = {names.LABEL_REVISION: status.get("candidateRevision", "")}
+        uids = [str(p["metadata"]["uid"]) for p in self.kube.all(PODS, self.namespace, labels)]
+        return [u for u in uids if u not in kept or kept[u].requests <= kept[u].blocked]
 
     def kill(self) -> None:
         """The operator dies; a second later another process begins."""
