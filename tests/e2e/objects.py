@@ -33,7 +33,7 @@ def policy(config: Obj | None = None, **spec: Any) -> Obj:
 
 def gateway(name: str = "gw", **spec: Any) -> Obj:
     """Two replicas, one short step, a short soak. Nobody judges it: tests of the mechanics have no traffic to judge by."""
-    base = demo.deployment(demo.STANDIN)["spec"]
+    base = copy.deepcopy(demo.deployment(demo.STANDIN)["spec"])
     base["template"]["spec"]["terminationGracePeriodSeconds"] = 2
     base.update(
         policyRef={"name": "support"},

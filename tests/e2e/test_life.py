@@ -44,7 +44,8 @@ def test_a_good_change_is_exposed_step_by_step_and_promoted(serving: Serving) ->
     cluster.wait(lambda: not cluster.pods(first), "the old pods go")
     assert [h["outcome"] for h in cluster.status()["history"]] == ["Promoted", "Promoted"]
     assert ask(cluster) == 200
-    assert cluster.get("gwp", "support")["status"]["usedBy"] == [{"name": "gw", "revision": second, "state": "Active"}]
+    used = [{"name": "gw", "revision": second, "state": "Active"}]
+    cluster.wait(lambda: cluster.get("gwp", "support")["status"]["usedBy"] == used, "the policy says where it is used")
 
 
 def test_a_refused_document_changes_nothing_that_serves(serving: Serving) -> None:
