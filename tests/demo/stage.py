@@ -113,7 +113,9 @@ class Stage:
         await self.until(self._gone, 150, "the objects of an earlier run are gone")
 
     async def _gone(self) -> bool:
-        return not await self._exists(GATEWAYS) and not await self._exists(SERVICES)
+        if await self._exists(GATEWAYS) or await self._exists(SERVICES):
+            return False
+        return not await self.api.list(PODS, NAMESPACE, {names.LABEL_DEPLOYMENT: self.cast.name})
 
     async def _exists(self, resource: Resource) -> bool:
         try:
