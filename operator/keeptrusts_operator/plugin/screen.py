@@ -3,9 +3,10 @@ a status may quote what a gateway printed before it crashed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -23,6 +24,7 @@ STYLES: Mapping[Tone, str] = {
     Tone.NEWS: "cyan",
 }
 BAR = 20  # characters
+TEXT = 30  # characters that a text beside columns needs to be read
 TITLE = 10
 
 
@@ -56,12 +58,39 @@ def words(text: str, style: str = "") -> Text:
 
 def _rows(section: Section) -> RenderableType:
     width = max(len(r) for r in section.rows)
+    return _Rows(tuple(_padded(cells, width) for cells in section.rows))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Columns, of which the last is a text. Where that would be left with too little room, it goes below its row."""
+
+    rows: tuple[Row, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        widths = [max(_length(c) for c in column) for column in zip(*self.rows, strict=True)]
+        below = len(widths) > 1 and options.max_width - sum(w + 2 for w in widths[:-1]) < min(TEXT, widths[-1])
+        if not below:
+            yield _grid(widths, self.rows)
+            return
+        for *cells, text in self.rows:
+            yield _grid(widths[:-1], (tuple(cells),))
+            if text.text or text.chain:
+                yield Padding(_cell(text), (0, 0, 0, 2))
+
+
+def _grid(widths: Sequence[int], rows: Iterable[Row]) -> Table:
     grid = Table.grid(padding=(0, 2))
-    for index in range(width):
-        grid.add_column(no_wrap=index < width - 1, overflow="fold")
-    for cells in section.rows:
-        grid.add_row(*(_cell(c) for c in _padded(cells, width)))
+    for index, width in enumerate(widths):
+        last = index == len(widths) - 1
+        grid.add_column(no_wrap=not last, overflow="fold", min_width=None if last else width)
+    for cells in rows:
+        grid.add_row(*(_cell(c) for c in cells))
     return grid
+
+
+def _length(cell: Cell) -> int:
+    return BAR if cell.share is not None else _text(cell).cell_len
 
 
 def _padded(cells: Row, width: int) -> Row:
