@@ -16,7 +16,7 @@ import signal
 import statistics
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -32,28 +32,30 @@ from tests.demo.stage import gateway_processes
 AIM = 1.5  # times the undisturbed median
 CONTROL_PLANE = "http://10.245.0.81:8080"
 ASKED = {"controlPlane": {"url": CONTROL_PLANE, "tokenSecretRef": {"name": "controlplane-token", "key": "token"}}}
+UNDISTURBED = "nothing"
 NOTICED = 10.0  # seconds until a disturbance has its effect: three failed probes, answers that are too old
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.disturbed", description=__doc__)
     parser.add_argument("--runs", type=int, default=10, help="of each")
+    parser.add_argument("--only", choices=list(DISTURBANCES), action="append", help="and nothing; default: all")
     parser.add_argument("--proxy-sync", default="1s", help="kube-proxy's minSyncPeriod (default: Kubernetes' own)")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.inside:
-        return asyncio.run(_measure(arguments.runs))
-    more = [f"--runs={arguments.runs}"]
+        return asyncio.run(_measure(arguments.runs, arguments.only or list(DISTURBANCES)))
+    more = [f"--runs={arguments.runs}", *(f"--only={each}" for each in arguments.only or ())]
     return inside.run("tests.bench.disturbed", more, proxy_sync=arguments.proxy_sync, world="disturbed")
 
 
-async def _measure(runs: int) -> int:
+async def _measure(runs: int, chosen: Sequence[str]) -> int:
     rows = {}
     async with ApiServer(await load_configuration()) as api:
-        for what, (disturbed, spec) in DISTURBANCES.items():
-            rows[what] = await _play(api, what, disturbed, spec, runs)
+        for what in dict.fromkeys((UNDISTURBED, *chosen)):
+            rows[what] = await _play(api, what, *DISTURBANCES[what], runs)
             print(json.dumps({what: {k: v for k, v in rows[what].items() if k != "each"}}), flush=True)
-    base = rows["nothing"]["trip_to_effective"]["median"]
+    base = rows[UNDISTURBED]["trip_to_effective"]["median"]
     for row in rows.values():
         row["times_undisturbed"] = round(row["trip_to_effective"]["median"] / base, 2)
     write("disturbed", {"aim_times_undisturbed": AIM, "beside": rows})
@@ -152,7 +154,7 @@ def _fault(fault: str) -> None:
 
 Disturbance = Callable[[Scene], AbstractAsyncContextManager[None]]
 DISTURBANCES: dict[str, tuple[Disturbance, Obj]] = {
-    "nothing": (_nothing, {}),
+    UNDISTURBED: (_nothing, {}),
     "one active pod is frozen": (_frozen, {}),
     "one active pod crashes all the time": (_crashing, {}),
     "the control plane's API hangs": (_silent, ASKED),
