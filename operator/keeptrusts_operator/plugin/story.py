@@ -11,7 +11,8 @@ from keeptrusts_operator.plugin.view import Cell, Page, Row, Section, Tone, phas
 from keeptrusts_operator.plugin.words import ago, brief, condition, fraction, number, pack, status_of, time, until
 
 STAGES = ("Preparing", "Testing", "Canary", "ScaleUp", "Soaking", "Promoted")
-GOOD_STATUS = {"Stalled": "False", "Reconciling": "False", "PassthroughActive": "False", "BreakerTripped": "False"}
+NAMES_TROUBLE = ("Stalled", "Reconciling", "PassthroughActive", "BreakerTripped", "ProtectionsReduced")
+GOOD_STATUS = dict.fromkeys(NAMES_TROUBLE, "False")  # of the others: True
 FLEET = ("NAMESPACE", "NAME", "PHASE", "ACTIVE", "CANDIDATE", "SHARE", "BLOCKED", "LIMIT", "BYPASS", "PODS", "SINCE")
 IN_ROLLOUTS = {"CANDIDATE", "SHARE", "BLOCKED", "LIMIT"}
 URGENCY = ("Passthrough", "RollingBack", "Held", "RolledBack", "Rejected", "Rearming", "Canary", "Soaking", "Testing")
@@ -254,7 +255,7 @@ def health(status: Status, now: datetime) -> Iterable[Row]:
             state(str(signal.get("state", ""))),
             str(signal.get("value", "")),
             quiet(limit),
-            quiet(" ".join(p for p in (since, source, str(told or "")) if p)),
+            quiet(": ".join(p for p in (" ".join(p for p in (since, source) if p), str(told or "")) if p)),
         )
 
 
