@@ -15,7 +15,9 @@ from keeptrusts_operator.api import names
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.core.judgement import BLOCK_RATE, Verdict
 from keeptrusts_operator.kube.port import DEPLOYMENTS, GATEWAYS, PODS, POLICIES, SERVICES, Obj, Resource
+from keeptrusts_operator.loop.governance import CHECKS, WRITES
 from tests.demo import objects
+from tests.sim.bypass_days import BYPASSES, BypassDays
 from tests.sim.faults import Fault, no_faults, random_faults
 from tests.sim.node import serves
 from tests.sim.pages import good_pages, random_page_faults
@@ -34,6 +36,7 @@ BAD_PAGES = 0.5  # of all worlds have them
 RATES = (0.0, 200.0, 1000.0)  # requests a second
 TEST = {"name": "plain", "messages": [{"role": "user", "content": "hello"}], "expect": "Allow"}
 REST_SECONDS = 900.0  # longer than any back-off in the way of a rollout that lasts some 40 s
+KEPT = ("gatewaypolicies", "gatewayincidents", "events", *(r.plural for r in (*CHECKS, *WRITES)))
 SETTLED = ("Stable", "RolledBack", "Rejected")
 
 
@@ -165,15 +168,23 @@ class Promises:
         return None
 
 
-async def live(seed: int, changes: int = 8, fault_rate: float = 0.03, kinds: Sequence[Fault] | None = None) -> Lived:
+async def live(
+    seed: int,
+    changes: int = 8,
+    fault_rate: float = 0.03,
+    kinds: Sequence[Fault] | None = None,
+    bypasses: bool | None = None,
+) -> Lived:
     """A world with some changes and requests at random moments, and faults at random calls; then a quiet time in which
     everything must come to rest, be idempotent, take a good change, and end with its object. `kinds` of faults: some,
-    picked at random, when they are not given."""
+    picked at random, when they are not given. `bypasses`: whether people ask for passthroughs; None: in some worlds."""
     world = SimWorld(seed, "demo")
     world.past.lag = random.Random(f"lag of {seed}").choice((2.0, 10.0, 60.0))
-    promises = Promises(world)
+    promises, own = Promises(world), random.Random(f"passthroughs of {seed}")
+    bypasses = own.random() < BYPASSES if bypasses is None else bypasses
+    days = BypassDays(world, own) if bypasses else None
     try:
-        return await _live(world, promises, random.Random(f"people of {seed}"), changes, fault_rate, kinds)
+        return await _live(world, promises, random.Random(f"people of {seed}"), changes, fault_rate, kinds, days)
     except Exception as error:
         raise Broken(f"seed {seed}: {type(error).__name__}: {error}\n" + "\n".join(world.trace)) from error
 
@@ -185,6 +196,7 @@ async def _live(
     changes: int,
     fault_rate: float,
     kinds: Sequence[Fault] | None,
+    days: BypassDays | None,
 ) -> Lived:
     paper = random.Random(f"pages in the days of {world.seed}")
     gateway = objects.deployment(objects.STANDIN)
@@ -195,6 +207,8 @@ async def _live(
     policy = objects.policy(objects.STANDIN)
     policy["spec"]["tests"] = [TEST] if rng.random() < 0.7 else []
     await world.kube.create(POLICIES, policy)
+    if days:
+        await days.begin(gateway)
     await world.kube.create(GATEWAYS, gateway)
     await world.run(30)
     world.stream.rate = rate
@@ -206,8 +220,12 @@ async def _live(
     for number in range(changes):
         await _change(world, rng, number)
         await world.run(rng.uniform(1, 60))
+        if days:
+            await days.some(3)
         await _meddle(world, promises, rng)
     world.plan, world.wake_loss, world.pages.plan = no_faults, 0.0, good_pages
+    if days:
+        await days.end()
     await _rest(world)
     await _good_end(world, changes)
     await _deleted(world)
@@ -304,10 +322,11 @@ async def _good_end(world: SimWorld, changes: int) -> None:
     if service["spec"]["selector"] != wanted:
         raise Broken(f"the Service selects {service['spec']['selector']}")
     deployments = await world.kube.list(DEPLOYMENTS, world.namespace)
-    running = {d["metadata"]["name"]: d["spec"]["replicas"] for d in deployments if d["spec"]["replicas"]}
+    serving = [d for d in deployments if d["metadata"]["labels"].get(names.LABEL_EXPOSURE) != names.EXPOSURE_STANDBY]
+    running = {d["metadata"]["name"]: d["spec"]["replicas"] for d in serving if d["spec"]["replicas"]}
     if running != {f"{world.name}-{active}": 2}:
         raise Broken(f"these Deployments run: {running}")
-    pods = [p for p in world.kube.all(PODS, world.namespace, {}) if serves(p)]
+    pods = [p for p in world.kube.all(PODS, world.namespace, {names.LABEL_REVISION: active}) if serves(p)]
     if len(pods) != 2:
         raise Broken(f"{len(pods)} pods serve")
 
@@ -316,6 +335,6 @@ async def _deleted(world: SimWorld) -> None:
     """Deletion ends; nothing of ours is left but evidence."""
     await world.kube.delete(GATEWAYS, world.namespace, world.name)
     await world.run(120)
-    left = [k for k in world.kube.stored() if k[0] not in ("gatewaypolicies", "gatewayincidents", "events")]
+    left = [k for k in world.kube.stored() if k[0] not in KEPT]
     if left:
         raise Broken(f"left behind: {left}")

@@ -35,6 +35,7 @@ from keeptrusts_operator.core.grants import (
     Spent,
     due,
     ended,
+    replaced,
     spent_by,
 )
 
@@ -120,7 +121,7 @@ def _check_current(current: Grant | None, scope: tuple[str, ...], at: Circumstan
 
 def _grant(ask: Ask, asked: timedelta, scope: tuple[str, ...], current: Grant | None, at: Circumstances) -> Turn:
     running = current if current and current.state in RUNNING else None
-    earlier = _earlier(_superseded(running, at) if running else current, at)
+    earlier = _earlier(replaced(running, at.now) if running else current, at)
     left = budget(earlier, at.rules.budget_window, at.rules.max_duration, at.now)
     if left < SHORTEST:
         raise Refusal(_exhausted(at))
@@ -148,16 +149,14 @@ def _grant(ask: Ask, asked: timedelta, scope: tuple[str, ...], current: Grant | 
         f"waits until {_until(new)} for a second person, who types: "
         f"{at.command(Verb.APPROVE_PASSTHROUGH, new.request_id)}"
     )
-    return Turn(Outcome.PENDING, new, message)
+    return Turn(Outcome.PENDING, new, message, _place_taken(current, at))
 
 
 def _started(new: Grant, granted: timedelta, current: Grant | None, at: Circumstances) -> Turn:
     new = replace(
         new, state=GrantState.STARTING, granted_at=at.now, expires_at=at.now + granted, rearm_revision=at.active
     )
-    superseded = None
     if current and current.state in RUNNING:  # traffic is where it is to be, and goes back to where it came from
-        superseded = _superseded(current, at)
         new = replace(
             new, state=current.state, effective_at=current.effective_at, last_answer_at=current.last_answer_at
         )
@@ -167,11 +166,12 @@ def _started(new: Grant, granted: timedelta, current: Grant | None, at: Circumst
     more = f"; a second person extends it: {at.command(Verb.APPROVE_PASSTHROUGH, new.request_id)}" if short else ""
     message = f"granted for {format_duration(granted)}{short}, until {_until(new)}{more}"
     message = f"{message}; to end it: {at.command(Verb.EMERGENCY_PASSTHROUGH, OFF)}"
-    return Turn(Outcome.GRANTED, new, message, superseded)
+    return Turn(Outcome.GRANTED, new, message, _place_taken(current, at))
 
 
-def _superseded(running: Grant, at: Circumstances) -> Grant:
-    return replace(ended(running, at.now, EndReason.SUPERSEDED), state=GrantState.ENDED)  # nothing to re-arm
+def _place_taken(current: Grant | None, at: Circumstances) -> Grant | None:
+    """The grant that makes place for a new one, if its life goes on."""
+    return replaced(current, at.now) if current and current.state in RUNNING | {GrantState.REARMING} else None
 
 
 def _approved(ask: Ask, current: Grant, at: Circumstances) -> Turn:

@@ -114,6 +114,11 @@ def ended(grant: Grant, at: datetime, reason: EndReason) -> Grant:
     return replace(grant, state=state, ended_at=at, end_reason=reason)
 
 
+def replaced(grant: Grant, at: datetime) -> Grant:
+    """A grant whose place a newer one takes: there is nothing left to re-arm, or the newer one does."""
+    return replace(ended(grant, at, EndReason.SUPERSEDED), state=GrantState.ENDED)
+
+
 def exposed(grant: Grant, now: datetime) -> Grant:
     """The Service selects the passthrough revision. One that is over by now goes straight to Rearming."""
     if grant.state is not GrantState.STARTING:

@@ -18,7 +18,7 @@ from keeptrusts_operator.core.state import Outage, Rollback, State
 from keeptrusts_operator.core.world import Content, Service, only
 
 OUTAGE_AFTER = timedelta(seconds=30)  # without a ready pod of the active revision
-OPEN, MITIGATED, RESOLVED = "Open", "Mitigated", "Resolved"
+PHASES = OPEN, MITIGATED, RESOLVED = ("Open", "Mitigated", "Resolved")
 
 
 def follow(look: Look, state: State) -> tuple[State, tuple[RecordIncident, ...]]:
@@ -98,7 +98,7 @@ def _follow_passthrough(look: Look, state: State) -> tuple[State, tuple[RecordIn
     if grant is None or grant.granted_at is None:
         return state, tuple(records)
     kept = look.state.passthrough
-    if kept is None or kept.request_id != grant.request_id:
+    if kept is None or (kept.request_id, kept.granted_at) != (grant.request_id, grant.granted_at):
         return state, tuple(records)  # status first: an incident without a grant would say that it was had already
     over = grant.state is GrantState.ENDED
     phase = RESOLVED if over else MITIGATED if grant.state is GrantState.REARMING else OPEN

@@ -223,7 +223,6 @@ PASSTHROUGH_RULES: tuple[Rule, ...] = (
 )
 
 RULES: tuple[Rule, ...] = (
-    *PASSTHROUGH_RULES,
     Rule(
         "TripRecovered",
         EXPOSED,
@@ -231,7 +230,8 @@ RULES: tuple[Rule, ...] = (
         "the Service's annotations say that this rollout was taken back (a crash came before status was written)",
         _tripped_on_service,
         requests.recover,
-    ),
+    ),  # comes first: it was decided before, and any other rule would expose the candidate again
+    *PASSTHROUGH_RULES,
     _request(Verb.ROLLBACK, "a person asks to leave a revision, or to go back to one"),
     Rule(
         "Tripped",

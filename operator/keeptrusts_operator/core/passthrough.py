@@ -53,6 +53,9 @@ def taken(look: Look, turn: Turn) -> State:
     told, written = (state.passthrough_told, state.passthrough_incident) if same else (0, "")
     superseded = turn.superseded or state.superseded
     state = replace(state, passthrough_told=told, passthrough_incident=written, superseded=superseded)
+    if not same and look.state.passing and new.state in (GrantState.PENDING, GrantState.STARTING):
+        assert look.state.passthrough is not None  # its place is taken while its traffic is on the way back
+        state = _back(look, state, look.state.passthrough)
     return _with(state, new)
 
 
@@ -212,10 +215,14 @@ def rearm(look: Look) -> Effect:
     """Protections are back: one flip, and the pods that let everything pass are gone."""
     grant = look.state.passthrough
     assert grant is not None
-    revision = grant.rearm_revision or look.state.active
-    state = replace(look.state, active=revision, last_good=revision, rearmed_at=look.now)
-    text = f"Protections are back: {revision} serves, {grant.end_reason} of the passthrough by {grant.requested_by}"
+    state = _back(look, look.state, grant)
+    text = f"Protections are back: {state.active} serves, {grant.end_reason} of the passthrough by {grant.requested_by}"
     return state, Announce("Normal", "PassthroughRearmed", f"{text}; {words(look.world.passed or grant.passed)}.")
+
+
+def _back(look: Look, state: State, grant: Grant) -> State:
+    revision = grant.rearm_revision or state.active
+    return replace(state, active=revision, last_good=revision, rearmed_at=look.now)
 
 
 def leave_rearmed(look: Look) -> Effect:

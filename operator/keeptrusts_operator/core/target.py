@@ -144,6 +144,8 @@ def _ordered(world: World, state: State, shift: Shift) -> Iterator[Action]:
     if world.service is None or (service and not service.in_shape):
         yield EnsureService()
     wanted_exposure, wanted = exposure(state), replicas(world, state)
+    if _goes_back(state) and service is not None and service.exposure != wanted_exposure:
+        wanted_exposure = only(state.active)  # a passthrough that is over keeps its traffic, and gets none
     settled = service is not None and wanted_exposure in (service.exposure, NOTHING)
     shifts = service is not None and not settled and may_expose(world, state, wanted_exposure)
     lowers = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from keeptrusts_operator.core.actions import (
     ScaleRevision,
     ShiftTraffic,
 )
-from keeptrusts_operator.core.incidents import RESOLVED
+from keeptrusts_operator.core.incidents import PHASES, RESOLVED
 from keeptrusts_operator.core.world import NOTHING, Service
 from keeptrusts_operator.kube.port import (
     BUDGETS,
@@ -215,14 +214,24 @@ class Actor:
                 continue  # gone meanwhile
 
     async def _record(self, incident: RecordIncident) -> bool:
-        """Create and fill a GatewayIncident. One that cannot be written delays and fails nothing: it is tried again."""
+        """Create and fill a GatewayIncident. One that cannot be written delays and fails nothing: it is tried again.
+
+        What was told of it is not taken back: a process that has stood still, or believes an old status, comes late.
+        """
         obj = incidents.incident(self._seen.gateway, incident)
         metadata = obj["metadata"]
         try:
-            with contextlib.suppress(Conflict):  # it exists
-                await self._kube.create(INCIDENTS, {k: v for k, v in obj.items() if k != "status"})
+            try:
+                there = await self._kube.create(INCIDENTS, {k: v for k, v in obj.items() if k != "status"})
                 await self._prune()
-            patch = {"status": obj["status"]}
+            except Conflict:  # it exists
+                ours = await self._kube.list(INCIDENTS, self._namespace, {names.LABEL_DEPLOYMENT: self._name})
+                there = next((o for o in ours if o["metadata"]["name"] == metadata["name"]), obj)
+            told = (there.get("status") or {}).get("phase")
+            if told in PHASES[PHASES.index(incident.phase) + 1 :]:
+                return True
+            version = {k: v for k, v in there["metadata"].items() if k == "resourceVersion"}
+            patch = {"metadata": version, "status": obj["status"]}
             await self._kube.merge(INCIDENTS, metadata["namespace"], metadata["name"], patch, subresource="status")
         except ApiError as error:
             if namespace_ends(error):

@@ -309,7 +309,7 @@ def _with_unrecorded_passthrough(state: State, before: State) -> State:
     old, new = before.passthrough, state.passthrough
     same = old is not None and new is not None and old.request_id == new.request_id
     state = replace(state, passthrough_incident=before.passthrough_incident if same else "")
-    if before.superseded or same or old is None or new is None or not (old.granted_at and old.live):
+    going_on = old is not None and (old.live or old.state is grants.GrantState.REARMING)
+    if before.superseded or same or old is None or new is None or not (old.granted_at and going_on):
         return replace(state, superseded=before.superseded)
-    closed = grants.ended(old, new.granted_at or new.requested_at, grants.EndReason.SUPERSEDED)
-    return replace(state, superseded=replace(closed, state=grants.GrantState.ENDED))
+    return replace(state, superseded=grants.replaced(old, new.granted_at or new.requested_at))
