@@ -189,9 +189,7 @@ def _go_back(look: Look, verb: Verb, value: str) -> Handled:
             raise Refusal(
                 f"{recent.revision} was left a moment ago and {state.active} serves; {_valid_rollbacks(look)}"
             )
-        target = look.previous_good() or ""
-        if not target:
-            raise Refusal("the history holds no other revision that was promoted and can start")
+        target = _previous(look)
     _check_return(look, target)
     if state.rollout:
         state = effects.ended(look, Outcome.SUPERSEDED, REQUESTED)
@@ -217,9 +215,7 @@ def _rearm_on(look: Look, verb: Verb, value: str) -> Handled:
         return _leave(look, verb, value)
     if state.rearmed_at:
         raise Refusal("protections have just come back and are watched; ask again when it is over")
-    target = (look.previous_good() or "") if value in (PREVIOUS, state.active) else value
-    if not target:
-        raise Refusal("the history holds no other revision that was promoted and can start")
+    target = _previous(look) if value in (PREVIOUS, state.active) else value
     _check_return(look, target)
     assert grant is not None
     before = next((e for e in reversed(state.history) if e.revision == state.active), None)
@@ -233,6 +229,12 @@ def _rearm_on(look: Look, verb: Verb, value: str) -> Handled:
     )
     state = replace(state, history=(*state.history, left), passthrough=grants.rearms_at(grant, target))
     return _unwanted(look, state, target), f"{target} takes the traffic when the passthrough is over"
+
+
+def _previous(look: Look) -> str:
+    if target := look.previous_good():
+        return target
+    raise Refusal("the history holds no other revision that was promoted and can start")
 
 
 def _check_return(look: Look, target: str) -> None:

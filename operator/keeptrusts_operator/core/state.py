@@ -185,10 +185,15 @@ class State:
         return bool(self.passing) or self.rearmed_at is not None
 
     @property
+    def granted(self) -> bool:
+        """A grant is live, or what it did is not over."""
+        return self.passthrough is not None and (self.passthrough.live or self.frozen)
+
+    @property
     def waits_since(self) -> datetime | None:
         """The newest time by the operator's own clock in what is waited for; None: nothing is, or a grant, whose end
         no wrong clock may move."""
-        if self.passthrough is not None and (self.passthrough.live or self.frozen):
+        if self.granted:
             return None
         times: list[datetime | None] = [self.outage.started_at] if self.outage else []
         if self.retry and self.rollback:

@@ -102,16 +102,25 @@ def _passthrough_replicas(world: World, state: State) -> dict[str, int]:
     """The passthrough revision in full from the request on; otherwise what `standbyReplicas` keeps warm of it. And the
     revision that takes the traffic back."""
     full, grant = serving_replicas(world, state), state.passthrough
-    ready = world.parachute.revision if isinstance(world.parachute, Content) else ""
+    ready = _packed(world)
     standby = world.spec.passthrough.standby_replicas.of(full)
     if state.passing:
         assert grant is not None
         return {state.passing: full, **({grant.rearm_revision: full} if grant.rearm_revision else {})}
     if not ready:
         return {}
-    starting = grant is not None and grant.state is GrantState.STARTING
-    count = full if starting else standby
+    count = full if starting_passthrough(world, state) else standby
     return {ready: count} if count else {}
+
+
+def starting_passthrough(world: World, state: State) -> str:
+    """The passthrough revision that is about to have the traffic; empty: none is."""
+    grant = state.passthrough
+    return _packed(world) if grant is not None and grant.state is GrantState.STARTING else ""
+
+
+def _packed(world: World) -> str:
+    return world.parachute.revision if isinstance(world.parachute, Content) else ""
 
 
 def may_expose(world: World, state: State, wanted: Exposure) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
@@ -12,10 +11,7 @@ from keeptrusts_operator.core.world import Content, Pack, Unreadable, Unusable
 from keeptrusts_operator.kube.port import Obj
 from keeptrusts_operator.loop import views
 from keeptrusts_operator.loop.source import DryRuns
-from keeptrusts_operator.policy.document import parse_yaml
-from keeptrusts_operator.policy.finding import DocumentError
 from keeptrusts_operator.policy.passthrough import CannotDerive, derive
-from keeptrusts_operator.render.children import RENDERING_KEY
 from keeptrusts_operator.render.passthrough import passthrough_children, passthrough_revision
 
 Parachute = Content | Unusable | Unreadable
@@ -71,11 +67,7 @@ def _packed(
     gateway: Obj, spec: GatewayDeploymentSpec, active: str, config_map: Obj, scope: tuple[str, ...]
 ) -> Content | Unusable:
     rendering = views.rendering(config_map)
-    key = next((k for k in config_map["data"] if k != RENDERING_KEY), "")
-    try:
-        document: Any = parse_yaml(config_map["data"][key])
-    except (DocumentError, KeyError):
-        document = None
+    key, document = views.document(config_map)
     if rendering is None or document is None:
         return Unusable(REASON, f"the ConfigMap of {active} cannot be read")
     rules = spec.passthrough

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Any
 
 from keeptrusts_operator.api.deployment import GatewayDeploymentSpec
 from keeptrusts_operator.api.gateway import Profile
 from keeptrusts_operator.core.state import State
 from keeptrusts_operator.core.world import Compared, Content, Desired, Unusable
 from keeptrusts_operator.kube.port import Obj
-from keeptrusts_operator.policy.document import parse_yaml
-from keeptrusts_operator.policy.finding import DocumentError
+from keeptrusts_operator.loop import views
 from keeptrusts_operator.policy.protections import Enforced, dropped, enforced, reduced
-from keeptrusts_operator.render.children import RENDERING_KEY
 
 ROLE = "gateway-protections"
 UNKNOWN = "what it enforces cannot be told from its document"
@@ -58,7 +55,7 @@ class Enforcements:
         """None: that cannot be told."""
         key = (config_map["metadata"]["uid"], profile)
         if key not in self._known:
-            self._known[key] = enforced(_document(config_map), profile)
+            self._known[key] = enforced(views.document(config_map)[1], profile)
         return self._known[key]
 
     def keep(self, uids: Container[str]) -> None:
@@ -87,17 +84,8 @@ class Enforcements:
         before = self.of(theirs, profile) if theirs else None
         now = self.of(ours, profile) if ours else None
         if ours is None and isinstance(desired, Content) and candidate == wanted:
-            now = enforced(_document(desired.config_map), profile)
+            now = enforced(views.document(desired.config_map)[1], profile)
         unknown = next((n for n, e in ((state.active, before), (candidate, now)) if e is None), "")
         if before is None or now is None:
             return Compared(candidate, state.active, None, f"{unknown}: {UNKNOWN}")
         return Compared(candidate, state.active, reduced(before, now))
-
-
-def _document(config_map: Mapping[str, Any]) -> object:
-    data = config_map.get("data") or {}
-    text = next((v for k, v in data.items() if k != RENDERING_KEY), None)
-    try:
-        return parse_yaml(text) if text is not None else None
-    except DocumentError:
-        return None

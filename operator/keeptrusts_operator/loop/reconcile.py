@@ -10,7 +10,7 @@ from typing import Protocol
 from keeptrusts_operator.api.circuit_breaker import BreakerMode
 from keeptrusts_operator.api.gateway import CountedAt
 from keeptrusts_operator.api.references import Credential
-from keeptrusts_operator.core import grants
+from keeptrusts_operator.core import grants, target
 from keeptrusts_operator.core.confirmation import Confirmation, Question, confirm
 from keeptrusts_operator.core.look import EXPOSED
 from keeptrusts_operator.core.machine import Decision, decide
@@ -145,7 +145,8 @@ class Reconciler:
         world, rollout = seen.world, state.rollout
         left = state.rollback if state.rollback and not state.rollback.last_answer_at else None
         candidate, leaving = rollout.revision if rollout else "", left.revision if left else ""
-        wanted = (state.active, candidate, leaving, state.passthrough_revision, _parachute(world, state))
+        starting = target.starting_passthrough(world, state)  # read before it has traffic: all of its counts are known
+        wanted = (state.active, candidate, leaving, state.passthrough_revision, starting)
         targets = tuple(
             Target(p.uid, p.ip, name, p.created_at.timestamp())
             for name in dict.fromkeys(n for n in wanted if n)
@@ -248,13 +249,6 @@ class Reconciler:
             )
 
 
-def _parachute(world: World, state: State) -> str:
-    """The passthrough revision that is about to have traffic: it is read before, so that all of its counts are known."""
-    grant, ready = state.passthrough, world.parachute
-    starting = grant is not None and grant.state is grants.GrantState.STARTING
-    return ready.revision if starting and isinstance(ready, Content) else ""
-
-
 def _period(world: World, state: State) -> float:
     """Seconds between looks: often while a canary is judged, less often the more pods it has and the longer it lasts."""
     rollout = state.rollout
@@ -266,9 +260,7 @@ def _period(world: World, state: State) -> float:
 
 def _waits(state: State) -> bool:
     """Something is waited for: then time goes on by the steady clock alone."""
-    grant = state.passthrough
-    bypass = grant is not None and (grant.live or state.frozen)
-    return bool(state.rollout or state.retry or state.outage or bypass)
+    return bool(state.rollout or state.retry or state.outage or state.granted)
 
 
 def _rearm_case(world: World, state: State) -> Case | None:

@@ -25,6 +25,8 @@ from keeptrusts_operator.core.world import (
 )
 from keeptrusts_operator.gateways.watch import Sample
 from keeptrusts_operator.kube.port import Obj
+from keeptrusts_operator.policy.document import parse_yaml
+from keeptrusts_operator.policy.finding import DocumentError
 from keeptrusts_operator.render import children
 from keeptrusts_operator.render.revision import content_hash
 
@@ -171,6 +173,16 @@ def rendering(config_map: Obj | None) -> Obj | None:
     """The rendered Deployment that a revision's ConfigMap carries."""
     text = (config_map or {}).get("data", {}).get(children.RENDERING_KEY)
     return json.loads(text) if text else None
+
+
+def document(config_map: Mapping[str, Any]) -> tuple[str, Any]:
+    """Under which key a revision's ConfigMap carries its policy document, and the document; None: it cannot be read."""
+    data = config_map.get("data") or {}
+    key = next((k for k in data if k != children.RENDERING_KEY), "")
+    try:
+        return key, parse_yaml(data[key])
+    except (DocumentError, KeyError):
+        return key, None
 
 
 def template_hash(deployment: Obj) -> str:
