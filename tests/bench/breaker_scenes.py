@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +13,7 @@ from keeptrusts_operator.api import names
 from keeptrusts_operator.api.quantities import parse_time
 from keeptrusts_operator.kube.client import ApiServer
 from keeptrusts_operator.kube.port import PODS, ApiError
+from tests.cluster.servers import wish
 from tests.demo import objects
 from tests.demo.objects import CASTS, NAMESPACE, UPSTREAM, Cast, Obj
 from tests.demo.stage import Stage
@@ -44,9 +43,9 @@ class Setting:
     def load(self) -> dict[str, Any]:
         """So many clients that none is busy when its next request is due. Half of them keep their connections, but not
         where it would take a quarter of a minute until all of them came by."""
-        clients = {"clients": 1600, "pooled_share": 0.0} if self.seconds > 1.0 else {"clients": 40, "pooled_share": 0.5}
+        kept = {"clients": clients(self.seconds), "pooled_share": 0.0 if self.seconds > 1.0 else 0.5}
         told_apart_by_connections = {"per_connection": 4} if self.gateway == "ferro" else {}
-        return {"rate": RATE, "near_share": NEAR, "timeout": 60.0, **clients, **told_apart_by_connections}
+        return {"rate": RATE, "near_share": NEAR, "timeout": 60.0, **kept, **told_apart_by_connections}
 
 
 @dataclass(frozen=True)
@@ -80,20 +79,9 @@ class Good:
 
 async def bad_changes(api: ApiServer, setting: Setting, runs: int) -> tuple[list[Bad], list[str]]:
     """So many in a row, each from the same good revision; and why others gave no numbers."""
-    out: list[Bad] = []
-    failed: list[str] = []
     async with serving(api, CASTS[setting.gateway], setting) as scene:
         await scene.grow_old()
-        for number in range(runs):
-            said = f"{setting.gateway} {setting.latency} {number + 1}/{runs}"
-            try:
-                out.append(await scene.bad(number))
-                print(f"{said}: {out[-1]}", flush=True)
-            except (ApiError, TimeoutError) as error:
-                failed.append(f"run {number + 1}: {error}")
-                print(f"{said}: failed: {error}", flush=True)
-                await scene.good_again(120)
-    return out, failed
+        return await scene.bad_in_a_row(runs, f"{setting.gateway} {setting.latency}")
 
 
 async def good_changes(api: ApiServer) -> list[Good]:
@@ -137,26 +125,33 @@ async def serving(
     gateway["spec"]["rollout"]["steps"] = [{"weight": "10%", "minDuration": "30s"}]
     gateway["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 5
     scene = Scene(stage, setting, policy(cast))
-    await stage.apply(scene.wanted)
+    async with under_traffic(stage, scene.wanted, gateway, setting.latency, {**setting.load, **load}):
+        yield scene
+
+
+@asynccontextmanager
+async def under_traffic(
+    stage: Stage, wanted: Obj, gateway: Obj, latency: str, load: Mapping[str, Any]
+) -> AsyncIterator[None]:
+    """A gateway of this policy serves, and is asked; nothing is left of it afterwards."""
+    await stage.apply(wanted)
     await stage.apply(gateway)
     stage.watch()
     try:
         await stage.until(lambda: stage.status.get("phase") == "Stable", 120, "the first revision serves")
         await asyncio.sleep(2)  # the node has heard of both Services
-        await asyncio.to_thread(set_latency, setting.latency)
-        await stage.start_traffic(**{**setting.load, **load})
-        yield scene
+        await asyncio.to_thread(wish, f"{UPSTREAM}/latency", latency=latency)
+        await stage.start_traffic(**load)
+        yield
     finally:
         await stage.stop_traffic()
         await stage.close()
         await stage.clear()
 
 
-def set_latency(latency: str) -> None:
-    """How long the upstream takes for an answer from now on, e.g. `50ms`."""
-    request = urllib.request.Request(f"{UPSTREAM}/latency", json.dumps({"latency": latency}).encode())
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        assert answer.status == 200
+def clients(seconds: float) -> int:
+    """So many that none is busy when its next request is due, if an answer takes `seconds`."""
+    return 1600 if seconds > 1.0 else 40
 
 
 def policy(cast: Cast, version: str = "1.0.0", description: str = "", *, broad: bool = False) -> Obj:
@@ -193,6 +188,21 @@ class Scene:
         for pod in await self.stage.api.list(PODS, OPERATOR, {"app.kubernetes.io/name": "keeptrusts-operator"}):
             await self.stage.api.delete(PODS, OPERATOR, pod["metadata"]["name"])
         await asyncio.sleep(AFTER_RESTART)
+
+    async def bad_in_a_row(self, runs: int, what: str) -> tuple[list[Bad], list[str]]:
+        """So many over-broad changes; and why others gave no numbers: a run that an API call fails is not the end."""
+        out: list[Bad] = []
+        failed: list[str] = []
+        for number in range(runs):
+            said = f"{what} {number + 1}/{runs}"
+            try:
+                out.append(await self.bad(number))
+                print(f"{said}: {out[-1]}", flush=True)
+            except (ApiError, TimeoutError) as error:
+                failed.append(f"run {number + 1}: {error}")
+                print(f"{said}: failed: {error}", flush=True)
+                await self.good_again(120)
+        return out, failed
 
     async def bad(self, number: int, description: str = "") -> Bad:
         """An over-broad change: exposed, judged, taken back; then the good document again."""

@@ -13,24 +13,24 @@ import contextlib
 import json
 import os
 import signal
-import statistics
 import sys
-import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from keeptrusts_operator.api import names
 from keeptrusts_operator.kube.client import ApiServer, load_configuration
-from keeptrusts_operator.kube.port import PODS, ApiError
+from keeptrusts_operator.kube.port import PODS
 from tests.bench import inside
-from tests.bench.breaker_scenes import Bad, Scene, Setting, serving
+from tests.bench.breaker_scenes import Scene, Setting, serving
+from tests.bench.meter import median_and_worst
 from tests.bench.result import write
+from tests.cluster.servers import CONTROL_PLANE, wish
 from tests.demo.objects import CASTS, NAMESPACE, Obj
 from tests.demo.stage import gateway_processes
 
 AIM = 1.5  # times the undisturbed median
-CONTROL_PLANE = "http://10.245.0.81:8080"
+FAULTS = f"{CONTROL_PLANE}/faults"
 ASKED = {"controlPlane": {"url": CONTROL_PLANE, "tokenSecretRef": {"name": "controlplane-token", "key": "token"}}}
 UNDISTURBED = "nothing"
 NOTICED = 10.0  # seconds until a disturbance has its effect: three failed probes, answers that are too old
@@ -63,30 +63,17 @@ async def _measure(runs: int, chosen: Sequence[str]) -> int:
 
 
 async def _play(api: ApiServer, what: str, disturbed: Disturbance, spec: Obj, runs: int) -> dict[str, Any]:
-    bad: list[Bad] = []
-    failed: list[str] = []
     async with serving(api, CASTS["standin"], Setting("standin", "50ms"), spec=spec) as scene:
         await scene.grow_old()
         async with disturbed(scene):
             await asyncio.sleep(NOTICED)
-            for number in range(runs):
-                try:
-                    bad.append(await scene.bad(number))
-                    print(f"{what} {number + 1}/{runs}: {bad[-1]}", flush=True)
-                except (ApiError, TimeoutError) as error:
-                    failed.append(f"run {number + 1}: {error}")
-                    print(f"{what} {number + 1}/{runs}: failed: {error}", flush=True)
-                    await scene.good_again(120)
-    took = [round(b.effective - b.detected, 3) for b in bad]
+            bad, failed = await scene.bad_in_a_row(runs, what)
     return {
         "runs": len(bad),
         "failed": failed,
         "lost": sum(b.lost for b in bad),
-        "trip_to_effective": {"median": round(statistics.median(took), 3), "worst": max(took)},
-        "detected": {
-            "median": round(statistics.median(b.detected for b in bad), 2),
-            "worst": max(b.detected for b in bad),
-        },
+        "trip_to_effective": median_and_worst([b.effective - b.detected for b in bad]),
+        "detected": median_and_worst([b.detected for b in bad]),
         "each": [vars(b) for b in bad],
     }
 
@@ -131,11 +118,11 @@ async def _crashing(scene: Scene) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _silent(scene: Scene) -> AsyncIterator[None]:
     """The control plane takes calls and answers none."""
-    await asyncio.to_thread(_fault, "hang")
+    await asyncio.to_thread(wish, FAULTS, fault="hang")
     try:
         yield
     finally:
-        await asyncio.to_thread(_fault, "")
+        await asyncio.to_thread(wish, FAULTS, fault="")
 
 
 async def _one_active(scene: Scene) -> list[int]:
@@ -144,12 +131,6 @@ async def _one_active(scene: Scene) -> list[int]:
     pods = await scene.stage.api.list(PODS, NAMESPACE, labels)
     first = min(pods, key=lambda p: str(p["metadata"]["name"]))
     return gateway_processes({first["metadata"]["uid"]})
-
-
-def _fault(fault: str) -> None:
-    body = json.dumps({"fault": fault}).encode()
-    with urllib.request.urlopen(urllib.request.Request(f"{CONTROL_PLANE}/faults", body), timeout=5) as answer:
-        assert answer.status == 200
 
 
 Disturbance = Callable[[Scene], AbstractAsyncContextManager[None]]

@@ -124,3 +124,8 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         "p99": round(ordered[int(0.99 * (len(ordered) - 1))], 3),
         "worst": round(ordered[-1], 3),
     }
+
+
+def median_and_worst(values: Sequence[float]) -> dict[str, float]:
+    """Of so few that a percentile says nothing."""
+    return {k: v for k, v in spread(values).items() if k != "p99"}

@@ -17,7 +17,7 @@ from typing import Any
 from keeptrusts_operator.kube.client import ApiServer, load_configuration
 from keeptrusts_operator.kube.port import ApiError
 from tests.bench import inside
-from tests.bench.meter import spread
+from tests.bench.meter import median_and_worst
 from tests.bench.passthrough_scenes import RATE, REPLICAS, Row, Setting, serving
 from tests.bench.result import write
 
@@ -112,13 +112,9 @@ def _table(setting: Setting, rows: list[Row], failed: list[str]) -> dict[str, An
         "load_average_of_15_minutes": round(os.getloadavg()[2], 1),  # of the machine, which may have had other work
         "lost": sum(r["lost_at_start"] + r["lost_at_end"] for r in rows),
         "blocked_afterwards": sum(r["blocked_afterwards"] for r in rows),
-        "numbers": {k: _median_and_worst([r[k] for r in rows if k in r]) for k in PARTS},
+        "numbers": {k: median_and_worst([r[k] for r in rows if k in r]) for k in PARTS},
         "each": rows,
     }
-
-
-def _median_and_worst(values: list[float]) -> dict[str, float]:
-    return {k: v for k, v in spread(values).items() if k != "p99"}
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from keeptrusts_operator.api import names
 from keeptrusts_operator.api.quantities import parse_time
 from keeptrusts_operator.kube.client import ApiServer
 from keeptrusts_operator.kube.port import PODS
-from tests.bench.breaker_scenes import LATENCIES, set_latency
+from tests.bench.breaker_scenes import LATENCIES, clients, under_traffic
 from tests.bench.rollout import OPERATOR
 from tests.cluster.world import World
 from tests.demo import objects
 from tests.demo.objects import NAMESPACE, STANDIN, Obj
-from tests.demo.stage import Stage
+from tests.demo.stage import Stage, is_ready
 from tests.traffic.answers import Answer, attributed, last_answer_of, last_new_connection_of, outcome
 
 RATE, NEAR, REPLICAS = 100.0, 0.43, 3
@@ -47,9 +47,9 @@ class Setting:
 
     @property
     def load(self) -> dict[str, Any]:
-        """So many clients that none is busy when its next request is due; half of them keep their connections."""
-        clients = 1600 if self.seconds > 1.0 else 40
-        return {"rate": RATE, "near_share": NEAR, "timeout": 60.0, "clients": clients, "pooled_share": 0.5}
+        """Half of the clients keep their connections."""
+        count = clients(self.seconds)
+        return {"rate": RATE, "near_share": NEAR, "timeout": 60.0, "clients": count, "pooled_share": 0.5}
 
     @property
     def passthrough(self) -> Obj:
@@ -67,19 +67,8 @@ async def serving(api: ApiServer, setting: Setting) -> AsyncIterator[Scene]:
     gateway = objects.deployment(cast)
     gateway["spec"].update(replicas=REPLICAS, passthrough=setting.passthrough)
     gateway["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 5
-    await stage.apply(objects.policy(cast, cast.over_broad))
-    await stage.apply(gateway)
-    stage.watch()
-    try:
-        await stage.until(lambda: stage.status.get("phase") == "Stable", 120, "the first revision serves")
-        await asyncio.sleep(2)  # the node has heard of both Services
-        await asyncio.to_thread(set_latency, setting.latency)
-        await stage.start_traffic(**setting.load)
+    async with under_traffic(stage, objects.policy(cast, cast.over_broad), gateway, setting.latency, setting.load):
         yield Scene(stage, setting)
-    finally:
-        await stage.stop_traffic()
-        await stage.close()
-        await stage.clear()
 
 
 class AuditLog:
@@ -155,7 +144,7 @@ class Scene:
             pods = await stage.api.list(PODS, NAMESPACE, {names.LABEL_DEPLOYMENT: stage.cast.name})
             active = stage.status["activeRevision"]
             mine = [p for p in pods if p["metadata"]["labels"][names.LABEL_REVISION] == active]
-            ready = [sum(map(_is_ready, group)) for group in (mine, [p for p in pods if p not in mine])]
+            ready = [sum(map(is_ready, group)) for group in (mine, [p for p in pods if p not in mine])]
             return ready == [REPLICAS, warm] and len(pods) == REPLICAS + warm
 
         await stage.until(settled, 180, "the next run can begin")
@@ -223,11 +212,6 @@ def _kind(entry: Obj) -> str:
     if target["resource"] == "services" and verb == "patch" and entry["user"]["username"] == OPERATOR:
         return "flips"
     return "pods" if target["resource"] == "pods" and verb == "create" and "subresource" not in target else ""
-
-
-def _is_ready(pod: Obj) -> bool:
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def _blocked(answers: Iterable[Answer]) -> int:

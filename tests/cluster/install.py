@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster import images
+from tests.cluster import images, servers
 from tests.cluster.world import ROOT, StartFailed, World
 
 NAMESPACE = "keeptrusts-system"
@@ -79,7 +79,7 @@ def install_control_plane(kubectl: Kubectl) -> None:
     assert kubectl.world
     kubectl.world.load([images.CONTROL_PLANE])
     kubectl("apply", "-f", str(Path(__file__).parent / "workloads" / "controlplane.yaml"))
-    allowed = "KEEPTRUSTS_OPERATOR_ALLOWED_HOSTS=10.245.0.81"
+    allowed = f"KEEPTRUSTS_OPERATOR_ALLOWED_HOSTS={servers.CONTROL_PLANE_ADDRESS}"
     kubectl("-n", NAMESPACE, "set", "env", "deployment/keeptrusts-operator", allowed)
     kubectl("-n", NAMESPACE, "rollout", "status", "deployment/keeptrusts-operator", f"--timeout={READY_SECONDS}s")
     _wait_ready(kubectl, "demo", "controlplane")

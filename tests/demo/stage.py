@@ -145,7 +145,7 @@ class Stage:
                     revision = pod["metadata"]["labels"][names.LABEL_REVISION]
                     if address := pod.get("status", {}).get("podIP"):
                         self.revisions[address] = revision
-                    if any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ())):
+                    if is_ready(pod):
                         self.ready_seen.setdefault(revision, time.time())
                         self.pod_ready.setdefault(pod["metadata"]["name"], time.time())
                 line = f"{self.status.get('phase', 'Pending'):<10} {self.status.get('message', '')}"
@@ -196,6 +196,12 @@ class Stage:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGSTOP)
         return len(processes)
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """By its condition."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def gateway_processes(uids: set[str]) -> list[int]:

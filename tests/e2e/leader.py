@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 
+from tests.demo.stage import is_ready
 from tests.e2e.cluster import Cluster
 from tests.e2e.objects import Obj
 
@@ -24,7 +25,7 @@ class Operator:
     def ready(self) -> dict[str, Obj]:
         """Pods that are ready and stay, by name."""
         pods = [p for p in self.cluster.items("pods") if "deletionTimestamp" not in p["metadata"]]
-        return {p["metadata"]["name"]: p for p in pods if _is_ready(p)}
+        return {p["metadata"]["name"]: p for p in pods if is_ready(p)}
 
     def leader(self) -> Obj:
         """The pod that leads; empty while there is none that is ready."""
@@ -50,10 +51,6 @@ class Operator:
         old = frozenset(self.ready())
         self.cluster.kubectl("delete", "pods", "--all", "--wait=false")
         self.settle(1, without=old)
-
-
-def _is_ready(pod: Obj) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
 
 
 def signalled(pod: Obj, number: signal.Signals) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.cluster.servers import CONTROL_PLANE, wish
 from tests.e2e.clients import lost, traffic
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import Say
@@ -17,7 +16,7 @@ from tests.e2e.test_breaker import HISTORY, NEAR, change
 
 pytestmark = pytest.mark.cluster
 
-URL, TOKEN = "http://10.245.0.81:8080", "stand-in-token"
+TOKEN = "stand-in-token"
 Fault = Callable[[str], None]
 
 
@@ -26,9 +25,7 @@ def fault() -> Iterator[Fault]:
     """What the control plane does to every call of its API; it is well again afterwards."""
 
     def happens(what: str) -> None:
-        body = json.dumps({"fault": what}).encode()
-        with urllib.request.urlopen(urllib.request.Request(f"{URL}/faults", body), timeout=5) as answer:
-            assert answer.status == 200
+        wish(f"{CONTROL_PLANE}/faults", fault=what)
 
     yield happens
     happens("")
@@ -38,11 +35,11 @@ def told_to_a_control_plane(cluster: Cluster, **breaker: str) -> str:
     """A gateway that posts its decisions there, and may be asked about; gives its first revision."""
     token = {"secretKeyRef": {"name": "plane", "key": "token"}}
     wanted = gateway(
-        circuitBreaker=breaker, controlPlane={"url": URL, "tokenSecretRef": {"name": "plane", "key": "token"}}
+        circuitBreaker=breaker, controlPlane={"url": CONTROL_PLANE, "tokenSecretRef": {"name": "plane", "key": "token"}}
     )
     container = wanted["spec"]["template"]["spec"]["containers"][0]
     container.setdefault("env", []).extend(
-        [{"name": "KEEPTRUSTS_API_URL", "value": URL}, {"name": "KEEPTRUSTS_API_TOKEN", "valueFrom": token}]
+        [{"name": "KEEPTRUSTS_API_URL", "value": CONTROL_PLANE}, {"name": "KEEPTRUSTS_API_TOKEN", "valueFrom": token}]
     )
     cluster.apply(*readable_secret(), policy(), wanted)
     return cluster.stable()
