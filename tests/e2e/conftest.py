@@ -61,10 +61,3 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
             print(text, flush=True)
 
     return out
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A tool that is not built is said once, where everybody looks; a skip alone is a dot among dots."""
-    skipped = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []) if report.longrepr}
-    for reason in sorted(reason.removeprefix("Skipped: ") for reason in skipped if "NOT BUILT" in reason):
-        terminalreporter.write_line(f"tests/e2e/test_chart.py: NOT TESTED: {reason}", red=True)

@@ -16,7 +16,7 @@ from tests.e2e.chart import CHART, NAME, NAMESPACE, RELEASE, Release
 from tests.e2e.cluster import Cluster
 from tests.e2e.objects import document, gateway, policy
 from tests.e2e.test_life import ask
-from tests.unit.chart.conftest import tool
+from tests.tools.needed import tool
 
 SLOW = {"steps": [{"weight": "33%", "minDuration": "600s"}], "soak": {"duration": "2s"}, "drainSeconds": 1}
 COMBINATIONS = {

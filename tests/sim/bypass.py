@@ -7,9 +7,9 @@ from typing import Any
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.kube.port import DEPLOYMENTS, GATEWAYS, INCIDENTS, POLICIES, SERVICES, Obj, Resource
-from keeptrusts_operator.loop.governance import CHECKS, REQUESTS, STAMPS, WRITES
 from tests.demo import objects
 from tests.sim.faults import Fault, fault_at
+from tests.sim.governance import govern
 from tests.sim.world import SimWorld
 
 GRANTED = 120.0  # seconds
@@ -28,9 +28,7 @@ class Bypass:
     async def begin(self) -> None:
         """A gateway serves, the admission policies are there, and clients ask."""
         kube = self.world.kube
-        for resources, name in ((CHECKS, REQUESTS), (WRITES, STAMPS)):
-            for resource in resources:
-                await kube.create(resource, {"metadata": {"name": name, "namespace": ""}})
+        await govern(kube)
         await kube.create(POLICIES, objects.policy(objects.STANDIN))
         gateway = objects.deployment(objects.STANDIN)
         gateway["spec"]["passthrough"] = {"rearm": {"maxDuration": "30s"}}

@@ -14,7 +14,7 @@ from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.core.grant_rules import APPROVE_WITHIN
 from keeptrusts_operator.core.passthrough import PATIENCE
 from keeptrusts_operator.kube.port import DEPLOYMENTS, GATEWAYS, INCIDENTS, PODS, SERVICES, Obj, Resource
-from keeptrusts_operator.loop.governance import CHECKS, REQUESTS, STAMPS, WRITES
+from tests.sim.governance import govern
 from tests.sim.node import serves
 from tests.sim.world import SimWorld
 
@@ -74,9 +74,8 @@ class BypassDays:
             "budgetWindow": self.rng.choice(("10m", "24h")),
             "rearm": {"maxDuration": self.rng.choice(("0s", "30s", "2m"))},
         }
-        for resources, name in ((CHECKS, REQUESTS), (WRITES, STAMPS)) if self.governed else ():
-            for resource in resources:
-                await self.world.kube.create(resource, {"metadata": {"name": name, "namespace": ""}})
+        if self.governed:
+            await govern(self.world.kube)
         self.world.on_change.append(self._changed)
         self.world.checks.append(self._after_a_pass)
 

@@ -9,8 +9,8 @@ from typing import Any
 from keeptrusts_operator.api import names
 from keeptrusts_operator.api.names import Verb
 from keeptrusts_operator.kube.port import GATEWAYS, INCIDENTS, PODS, POLICIES, Obj
-from keeptrusts_operator.loop.governance import CHECKS, REQUESTS, STAMPS, WRITES
 from tests.demo.objects import NAMESPACE, Cast
+from tests.sim.governance import govern
 from tests.sim.world import EPOCH, TICK, SimWorld
 from tests.traffic.answers import Answer
 
@@ -45,9 +45,7 @@ class SimStage:
 
     async def people(self, roles: Mapping[str, str]) -> None:
         """Nobody is refused here; the operator finds the admission policies that vouch for people."""
-        for resources, name in ((CHECKS, REQUESTS), (WRITES, STAMPS)):
-            for resource in resources:
-                await self.world.kube.create(resource, {"metadata": {"name": name, "namespace": ""}})
+        await govern(self.world.kube)
 
     async def annotate(self, who: str, notes: Mapping[str, str]) -> float:
         """With what the admission policy would stamp."""

@@ -22,9 +22,9 @@ from tests.conformance.schema import schemas
 from tests.demo import objects
 from tests.sim.api import SimKube
 from tests.sim.change import change_in
+from tests.tools.needed import tool
 from tests.unit.api import crd
 from tests.unit.chart import lua
-from tests.unit.chart.conftest import tool
 from tests.unit.chart.render import ROOT
 
 GITOPS = ROOT / "docs" / "gitops"

@@ -17,7 +17,7 @@ from keeptrusts_operator.api.circuit_breaker import PrometheusSource
 from keeptrusts_operator.gateways.counters import Increment
 from keeptrusts_operator.gateways.prometheus import Evaluated, Evaluation, NotEvaluated, PrometheusCounters
 from keeptrusts_operator.gateways.promql import Value, ask
-from tests.tools import build
+from tests.tools.needed import tool
 
 REVISION = "9b1e0c4d2a"
 CONFIG = """\
@@ -74,9 +74,7 @@ async def pages() -> AsyncIterator[tuple[Page, Page]]:
 @pytest.fixture
 def server(tmp_path: Path, pages: tuple[Page, Page]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """The process, and its URL."""
-    binary = build.found("prometheus")
-    if binary is None:
-        pytest.skip("prometheus IS NOT BUILT: run `.venv/bin/python -m tests.tools` once")
+    binary = tool("prometheus")
     config, port = tmp_path / "prometheus.yml", free_port()
     config.write_text(CONFIG.format(a=pages[0].port, b=pages[1].port, revision=REVISION))
     flags = [
@@ -84,7 +82,7 @@ def server(tmp_path: Path, pages: tuple[Page, Page]) -> Iterator[tuple[subproces
         f"--storage.tsdb.path={tmp_path / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
-    process = subprocess.Popen([str(binary), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([binary, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     yield process, f"http://127.0.0.1:{port}"
     process.kill()
     process.wait()
