@@ -25,7 +25,7 @@ SOLO, MOST, LIFE = 180.0, 600.0, 5.0  # seconds; LIFE: what an end may take a li
 ASKED = {"1m": 60.0, "2m": 120.0, "5m": 300.0, "10m": 600.0}
 MALFORMED = ("soon", "90h", "11m", "-5m", "0s", "")
 RUNNING = ("Starting", "Active")
-BYPASSES = 0.125  # of all worlds have them
+BYPASSES = 1 / 16  # of all worlds have them
 
 
 class BrokenBypass(AssertionError):
