@@ -22,6 +22,7 @@ from keeptrusts_operator.core.world import Pack
 HISTORY_LIMIT = 50
 QUARANTINE_LIMIT = 50
 UNPROVEN = "Unproven"  # baseline of a first revision: there was nothing to compare it with
+MOST_SUPERSEDED = 16  # grants whose incidents cannot be written, as the CRD allows
 MESSAGE_LIMIT = 4096  # characters, as the CRD allows
 
 
@@ -170,7 +171,7 @@ class State:
     passthrough_told: int = 0  # how many reminders of its end were given
     passthrough_incident: str = ""  # as in `Rollback`
     rearmed_at: datetime | None = None  # when traffic went back after a passthrough; None: not, or no longer watched
-    superseded: Grant | None = None  # a grant whose place a newer one took; its incident is to be closed
+    superseded: tuple[Grant, ...] = ()  # grants whose place a newer one took; their incidents are to be closed
 
     @property
     def passing(self) -> str:
@@ -292,14 +293,13 @@ def _passthrough_from(status: Mapping[str, Any]) -> dict[str, Any]:
     kept = status.get("passthrough")
     if not kept:
         return {}
-    superseded = kept.get("superseded")
     return {
         "passthrough": grants.from_status(kept),
         "passthrough_revision": status.get("passthroughRevision", ""),
         "passthrough_told": kept.get("reminders", 0),
         "passthrough_incident": kept.get("incident", ""),
         "rearmed_at": _time(kept.get("rearmedAt")),
-        "superseded": grants.from_status(superseded) if superseded else None,
+        "superseded": tuple(grants.from_status(g) for g in kept.get("superseded", ())),
     }
 
 
@@ -309,7 +309,7 @@ def _passthrough_out(state: State) -> dict[str, Any]:
         reminders=state.passthrough_told or None,
         incident=state.passthrough_incident,
         rearmedAt=_time_out(state.rearmed_at),
-        superseded=grants.to_status(state.superseded) if state.superseded else None,
+        superseded=[grants.to_status(g) for g in state.superseded[-MOST_SUPERSEDED:]] or None,
     )
     return {**grants.to_status(state.passthrough), **more}
 
