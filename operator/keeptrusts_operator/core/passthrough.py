@@ -60,7 +60,8 @@ def taken(look: Look, turn: Turn) -> State:
         return state
     same = state.passthrough is not None and state.passthrough.request_id == new.request_id
     told, written = (state.passthrough_told, state.passthrough_incident) if same else (0, "")
-    superseded = (*state.superseded, turn.superseded) if turn.superseded else state.superseded
+    left = None if same else state.untold  # its incident is closed, whether it was over or makes place now
+    superseded = (*state.superseded, grants.replaced(left, look.now)) if left else state.superseded
     state = replace(state, passthrough_told=told, passthrough_incident=written, superseded=superseded)
     if not same and look.state.passing and new.state in (GrantState.PENDING, GrantState.STARTING):
         assert look.state.passthrough is not None  # its place is taken while its traffic is on the way back

@@ -186,6 +186,12 @@ class State:
         return bool(self.passing) or self.rearmed_at is not None
 
     @property
+    def untold(self) -> Grant | None:
+        """The grant, while its incident does not say yet that it is over."""
+        grant = self.passthrough
+        return grant if grant and grant.granted_at and not self.passthrough_incident.startswith("Resolved") else None
+
+    @property
     def waits_since(self) -> datetime | None:
         """The newest time by the operator's own clock in what is waited for; None: nothing is, or a grant, whose end
         no wrong clock may move."""
