@@ -118,7 +118,7 @@ def can_rearm(look: Look) -> bool:
     if grant is None or grant.state is not GrantState.REARMING or state.rearmed_at:
         return False
     ready = look.world.revision(grant.rearm_revision or state.active).ready
-    patient = look.now - (grant.ended_at or look.now) < PATIENCE
+    patient = timedelta() <= look.now - (grant.ended_at or look.now) < PATIENCE  # not for a clock that went back
     return ready >= (target.serving_replicas(look.world, state) if patient else 1)
 
 

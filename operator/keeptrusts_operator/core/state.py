@@ -196,7 +196,7 @@ class State:
         """The newest time by the operator's own clock in what is waited for; None: nothing is, or a grant, whose end
         no wrong clock may move."""
         if self.passthrough is not None and (self.passthrough.live or self.frozen):
-            return None
+            return None if self.passthrough.live else self.rearmed_at  # what is watched afterwards may wait
         times: list[datetime | None] = [self.outage.started_at] if self.outage else []
         if self.retry and self.rollback:
             times += [self.rollback.detected_at]

@@ -34,6 +34,8 @@ FOUND_WITH_BYPASSES = {
     90067: "an old status was believed, and a passthrough that was over got traffic again",
     90108: "a request was answered before a trip was recovered, and the candidate was exposed again for a moment",
     90254: "two grants within one second had one incident",
+    90474: "a second grant took a place before the incident of the first one could be closed, which was forgotten",
+    90691: "a process whose clock is an hour behind watched protections that were back for an hour",
     1026: "an incident was made for an approval that status had not told of yet, and stayed without a grant",
 }
 
