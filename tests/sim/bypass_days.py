@@ -25,7 +25,7 @@ SOLO, MOST, LIFE = 180.0, 600.0, 5.0  # seconds; LIFE: what an end may take a li
 ASKED = {"1m": 60.0, "2m": 120.0, "5m": 300.0, "10m": 600.0}
 MALFORMED = ("soon", "90h", "11m", "-5m", "0s", "")
 RUNNING = ("Starting", "Active")
-BYPASSES = 0.125  # of all worlds have them
+BYPASSES = 1 / 16  # of all worlds have them
 
 
 class BrokenBypass(AssertionError):
@@ -43,7 +43,7 @@ class Asking:
     approved: bool = False  # by a second person
     granted_at: float | None = None  # when it was told, by the true clock; and as it was written
     written: str = ""
-    over: bool = False
+    over_at: float | None = None
 
 
 @dataclass
@@ -56,9 +56,8 @@ class BypassDays:
     two_person: str = "Afterwards"
     governed: bool = True
     passing: bool = False  # the Service selects a passthrough revision
-    used: float = 0.0  # seconds of passthrough that were had
+    whole_day: bool = False  # the budget is one of the whole day
     _number: int = 0
-    _since: float = 0.0
     _may_rearm_since: float | None = None
     _replayable: list[dict[str, str]] = field(default_factory=list)
 
@@ -66,12 +65,14 @@ class BypassDays:
         """Before the gateway is created: its rules, and most times the admission policies."""
         self.two_person = self.rng.choice(("Afterwards", "Afterwards", "Before", "Off"))
         self.governed = self.rng.random() < 0.9
+        window = self.rng.choice(("10m", "24h"))
+        self.whole_day = window == "24h"
         gateway["spec"]["passthrough"] = {
             "maxDuration": "10m",
             "soloDuration": "3m",
             "twoPerson": self.two_person,
             "standbyReplicas": self.rng.choice((0, 0, 1, "100%")),
-            "budgetWindow": self.rng.choice(("10m", "24h")),
+            "budgetWindow": window,
             "rearm": {"maxDuration": self.rng.choice(("0s", "30s", "2m"))},
         }
         if self.governed:
@@ -176,9 +177,12 @@ class BypassDays:
             asked.granted_at, asked.written = self.world.at, grant["grantedAt"]
         if asked.written != grant["grantedAt"]:
             raise BrokenBypass(f"{asked.id} was granted twice: at {asked.written} and at {grant['grantedAt']}")
-        if grant["state"] in RUNNING and asked.over:
+        if grant["state"] in RUNNING and asked.over_at is not None:
             raise BrokenBypass(f"{asked.id} was over and is {grant['state']} again")
-        asked.over |= grant["state"] not in RUNNING
+        others = [a for a in self.asks.values() if a is not asked]
+        for ended in (*others, *(() if grant["state"] in RUNNING else (asked,))):
+            if ended.granted_at is not None and ended.over_at is None:
+                ended.over_at = self.world.at
 
     def _ends_at(self, asked: Asking) -> float:
         """The latest time at which it may be in force, by the true clock."""
@@ -200,9 +204,6 @@ class BypassDays:
                 raise BrokenBypass("traffic goes past the policies, and the time of every grant is over")
             if self._in_force() is None and not self.world.past.just_used:  # else an old status is believed
                 raise BrokenBypass("traffic goes past the policies, and no grant says so")
-            self._since = self.world.at
-        if self.passing and not passes:
-            self.used += self.world.at - self._since
         self.passing = passes
 
     def _is_passthrough(self, revision: str) -> bool:
@@ -247,5 +248,10 @@ class BypassDays:
         missing = [a.id for a in self.asks.values() if a.granted_at is not None and a.id not in phases]
         if missing:
             raise BrokenBypass(f"no incident tells of {', '.join(missing)}")
+        used = [
+            min(a.over_at or self.world.at, self._ends_at(a)) - a.granted_at for a in self.asks.values() if a.granted_at
+        ]
+        if self.whole_day and sum(used) > MOST + len(used):
+            raise BrokenBypass(f"{sum(used):.0f} s of passthrough were had, and the budget of a day is {MOST:.0f} s")
         if still := [i for i, state in phases.items() if state != "Ended"]:
             raise BrokenBypass(f"incidents that never end: {', '.join(still)}")

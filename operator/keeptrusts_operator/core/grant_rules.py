@@ -73,8 +73,7 @@ def request(ask: Ask, current: Grant | None, at: Circumstances) -> Turn:
     current = due(current, at.now) if current else None
     if ask.argument == OFF:
         return _off(ask, current, at)
-    seen = {s.request_id for s in at.spent or ()} | ({current.request_id} if current else set())
-    if ask.request_id in seen:
+    if ask.request_id in _seen(current, at):
         return Turn(Outcome.ANSWERED, current, "this request was answered before")
     if at.spent is None:
         return Turn(Outcome.UNKNOWN, current, "earlier grants could not be read; nothing is granted until they can be")
@@ -107,6 +106,11 @@ def approve(ask: Ask, current: Grant | None, at: Circumstances) -> Turn:
         return _approved(ask, current, at)
     except Refusal as refusal:
         return Turn(Outcome.REFUSED, current, refusal.message)
+
+
+def _seen(current: Grant | None, at: Circumstances) -> set[str]:
+    """Requests that were answered before, as far as they were granted, and the newest one."""
+    return {s.request_id for s in at.spent or ()} | ({current.request_id} if current else set())
 
 
 def _check_current(current: Grant | None, scope: tuple[str, ...], at: Circumstances) -> None:

@@ -93,8 +93,8 @@ def _timeline(rollback: Rollback) -> tuple[tuple[datetime, str], ...]:
 
 def _follow_passthrough(look: Look, state: State) -> tuple[State, tuple[RecordIncident, ...]]:
     """Every grant leaves an incident: budgets are read from them. One whose place was taken is closed first."""
-    records = [_bypass(state.superseded, RESOLVED)] if state.superseded and state.superseded.granted_at else []
-    state, grant = replace(state, superseded=None), state.passthrough
+    records = [_bypass(superseded, RESOLVED) for superseded in state.superseded if superseded.granted_at]
+    state, grant = replace(state, superseded=()), state.passthrough
     if grant is None or grant.granted_at is None:
         return state, tuple(records)
     kept = look.state.passthrough

@@ -480,6 +480,10 @@ def _look_again(look: Look, after: State) -> timedelta:
     unseen = grant is not None and bool(after.passing) and not (grant.effective_at and grant.last_answer_at)
     if (rollout and rollout.stage is Stage.SOAKING and not rollout.drained_at) or unseen or _is_draining(look, after):
         longest = MEASURING  # what counters tell wakes nobody up
+    elif look.world.spent is None and any(
+        look.asked(v) for v in (Verb.EMERGENCY_PASSTHROUGH, Verb.APPROVE_PASSTHROUGH)
+    ):
+        longest = MEASURING  # earlier grants could not be read, and somebody waits for an answer
     elif after.passing:
         longest = min(longest, passthrough.COUNTED_EVERY)
     if after.outage and not after.outage.incident:

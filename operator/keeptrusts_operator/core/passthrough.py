@@ -18,7 +18,7 @@ from keeptrusts_operator.core.effects import Effect, ended, start_return
 from keeptrusts_operator.core.grant_checks import Ask, Circumstances
 from keeptrusts_operator.core.grant_rules import Outcome as Answered
 from keeptrusts_operator.core.grant_rules import Turn
-from keeptrusts_operator.core.grants import EndReason, Grant, GrantState
+from keeptrusts_operator.core.grants import EndReason, Grant, GrantState, Spent
 from keeptrusts_operator.core.judgement import BLOCK_RATE, Verdict
 from keeptrusts_operator.core.look import EXPOSED, Look
 from keeptrusts_operator.core.passed import words
@@ -39,9 +39,18 @@ def ask_of(look: Look, verb: Verb) -> Ask:
 def answer(look: Look, verb: Verb) -> Turn:
     """What the rules say to a request or an approval."""
     world, state = look.world, look.state
-    at = Circumstances(look.now, world.spec.passthrough, world.attribution, world.spent, state.active, look.command)
+    at = Circumstances(look.now, world.spec.passthrough, world.attribution, _spent(look), state.active, look.command)
     turn = grant_rules.request if verb is Verb.EMERGENCY_PASSTHROUGH else grant_rules.approve
     return turn(ask_of(look, verb), state.passthrough, at)
+
+
+def _spent(look: Look) -> tuple[Spent, ...] | None:
+    """By the incidents, and by grants whose incidents could not be written yet."""
+    told = look.world.spent
+    if told is None:
+        return None
+    known = {s.request_id for s in told}
+    return (*told, *(s for g in look.state.superseded if g.request_id not in known and (s := grants.spent_by(g))))
 
 
 def taken(look: Look, turn: Turn) -> State:
@@ -51,7 +60,8 @@ def taken(look: Look, turn: Turn) -> State:
         return state
     same = state.passthrough is not None and state.passthrough.request_id == new.request_id
     told, written = (state.passthrough_told, state.passthrough_incident) if same else (0, "")
-    superseded = turn.superseded or state.superseded
+    left = None if same else state.untold  # its incident is closed, whether it was over or makes place now
+    superseded = (*state.superseded, grants.replaced(left, look.now)) if left else state.superseded
     state = replace(state, passthrough_told=told, passthrough_incident=written, superseded=superseded)
     if not same and look.state.passing and new.state in (GrantState.PENDING, GrantState.STARTING):
         assert look.state.passthrough is not None  # its place is taken while its traffic is on the way back
@@ -108,7 +118,7 @@ def can_rearm(look: Look) -> bool:
     if grant is None or grant.state is not GrantState.REARMING or state.rearmed_at:
         return False
     ready = look.world.revision(grant.rearm_revision or state.active).ready
-    patient = look.now - (grant.ended_at or look.now) < PATIENCE
+    patient = timedelta() <= look.now - (grant.ended_at or look.now) < PATIENCE  # not for a clock that went back
     return ready >= (target.serving_replicas(look.world, state) if patient else 1)
 
 

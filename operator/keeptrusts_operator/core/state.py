@@ -22,6 +22,7 @@ from keeptrusts_operator.core.world import Pack
 HISTORY_LIMIT = 50
 QUARANTINE_LIMIT = 50
 UNPROVEN = "Unproven"  # baseline of a first revision: there was nothing to compare it with
+MOST_SUPERSEDED = 16  # grants whose incidents cannot be written, as the CRD allows
 MESSAGE_LIMIT = 4096  # characters, as the CRD allows
 
 
@@ -170,7 +171,7 @@ class State:
     passthrough_told: int = 0  # how many reminders of its end were given
     passthrough_incident: str = ""  # as in `Rollback`
     rearmed_at: datetime | None = None  # when traffic went back after a passthrough; None: not, or no longer watched
-    superseded: Grant | None = None  # a grant whose place a newer one took; its incident is to be closed
+    superseded: tuple[Grant, ...] = ()  # grants whose place a newer one took; their incidents are to be closed
 
     @property
     def passing(self) -> str:
@@ -190,11 +191,17 @@ class State:
         return self.passthrough is not None and (self.passthrough.live or self.frozen)
 
     @property
+    def untold(self) -> Grant | None:
+        """The grant, while its incident does not say yet that it is over."""
+        grant = self.passthrough
+        return grant if grant and grant.granted_at and not self.passthrough_incident.startswith("Resolved") else None
+
+    @property
     def waits_since(self) -> datetime | None:
         """The newest time by the operator's own clock in what is waited for; None: nothing is, or a grant, whose end
         no wrong clock may move."""
         if self.granted:
-            return None
+            return None if self.passthrough and self.passthrough.live else self.rearmed_at  # the watch may wait
         times: list[datetime | None] = [self.outage.started_at] if self.outage else []
         if self.retry and self.rollback:
             times += [self.rollback.detected_at]
@@ -297,14 +304,13 @@ def _passthrough_from(status: Mapping[str, Any]) -> dict[str, Any]:
     kept = status.get("passthrough")
     if not kept:
         return {}
-    superseded = kept.get("superseded")
     return {
         "passthrough": grants.from_status(kept),
         "passthrough_revision": status.get("passthroughRevision", ""),
         "passthrough_told": kept.get("reminders", 0),
         "passthrough_incident": kept.get("incident", ""),
         "rearmed_at": _time(kept.get("rearmedAt")),
-        "superseded": grants.from_status(superseded) if superseded else None,
+        "superseded": tuple(grants.from_status(g) for g in kept.get("superseded", ())),
     }
 
 
@@ -314,7 +320,7 @@ def _passthrough_out(state: State) -> dict[str, Any]:
         reminders=state.passthrough_told or None,
         incident=state.passthrough_incident,
         rearmedAt=_time_out(state.rearmed_at),
-        superseded=grants.to_status(state.superseded) if state.superseded else None,
+        superseded=[grants.to_status(g) for g in state.superseded[-MOST_SUPERSEDED:]] or None,
     )
     return {**grants.to_status(state.passthrough), **more}
 

@@ -301,7 +301,7 @@ def _with_unrecorded_passthrough(state: State, before: State) -> State:
     old, new = before.passthrough, state.passthrough
     same = old is not None and new is not None and old.request_id == new.request_id
     state = replace(state, passthrough_incident=before.passthrough_incident if same else "")
-    going_on = old is not None and (old.live or old.state is grants.GrantState.REARMING)
-    if before.superseded or same or old is None or new is None or not (old.granted_at and going_on):
+    if same or new is None or before.untold is None:
         return replace(state, superseded=before.superseded)
-    return replace(state, superseded=grants.replaced(old, new.granted_at or new.requested_at))
+    closed = grants.replaced(before.untold, new.granted_at or new.requested_at)
+    return replace(state, superseded=(*before.superseded, closed))

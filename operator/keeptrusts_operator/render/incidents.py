@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from keeptrusts_operator.api import names
@@ -15,8 +16,9 @@ Obj = dict[str, Any]
 
 
 def incident_name(owner: str, record: RecordIncident) -> str:
-    """By when it began; a passthrough may begin in the very second of a trip."""
-    kind = "-bypass" if record.type == "Passthrough" else ""
+    """By when it began; a passthrough, which may begin in the very second of a trip or of another one, by its request."""
+    request = str(record.passthrough.get("requestId", ""))
+    kind = f"-bypass-{sha256(request.encode()).hexdigest()[:5]}" if record.type == "Passthrough" else ""
     return f"{owner}-{record.started_at:%Y%m%d-%H%M%S}{kind}"
 
 

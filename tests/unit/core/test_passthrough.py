@@ -163,6 +163,9 @@ def test_what_is_not_known_never_means_passthrough(lack: str) -> None:
     assert not cluster.exposures
     request = cluster.state.request(Verb.EMERGENCY_PASSTHROUGH)
     assert request is None if lack == "spent" else request is not None and request.outcome is Answer.REFUSED
+    if lack == "spent":
+        look_again = decide(cluster.world(), cluster.state).look_again
+        assert look_again <= seconds(1), "somebody waits for an answer"
 
 
 def test_a_parachute_that_cannot_be_packed_is_said_before_and_moves_nothing() -> None:
@@ -270,3 +273,60 @@ def test_history_knows_nothing_of_passthrough_revisions() -> None:
     assert {e.revision for e in cluster.state.history} == {A}
     assert cluster.state.outcome_of(A) is Outcome.PROMOTED
     assert isinstance(cluster.state, State)
+
+
+def test_traffic_goes_back_to_the_first_ready_pod_when_the_clock_has_gone_back() -> None:
+    cluster = bypassed(stable())
+    cluster.pass_time(MINUTE)
+    first, *others = cluster.revisions[A].pods
+    cluster.revisions[A] = replace(cluster.revisions[A], pods=(first, *(replace(p, ready=False) for p in others)))
+    cluster.now -= seconds(60 * MINUTE)  # nobody knows when it ends
+    cluster.run()
+    assert cluster.service.exposure == only(A)
+    assert grant(cluster).end_reason == "ClockWentBack"
+
+
+def test_a_passthrough_that_is_over_gets_no_traffic_again() -> None:
+    """As an old status tells of it, or after somebody has moved the Service by hand."""
+    cluster = bypassed(stable())
+    old = cluster.state
+    cluster.pass_time(15 * MINUTE)
+    assert cluster.service.exposure == only(A)
+    cluster._scale(P, 4)
+    cluster.exposures.clear()
+    cluster.state = old
+    cluster.run()
+    assert only(P) not in cluster.exposures
+    assert cluster.service.exposure == only(A)
+
+
+def test_a_trip_that_the_service_remembers_comes_before_any_request() -> None:
+    cluster = stable()
+    cluster.desired = content(B)
+    while stage(cluster) is not Stage.CANARY or cluster.service.exposure == only(A):
+        cluster.step()
+    assert cluster.state.rollout is not None
+    cluster.service = replace(
+        cluster.service,
+        exposure=only(A),
+        rollout_id=cluster.state.rollout.id,
+        tripped_revision=B,
+        exposure_reason="Bad: x",
+    )
+    decision = cluster.ask(Verb.EMERGENCY_PASSTHROUGH, "10m#1")
+    assert decision.transition == "TripRecovered"
+    assert cluster.service.exposure == only(A), "the candidate is not exposed again"
+    cluster.run()
+    assert cluster.service.exposure == only(P), "and then it is answered"
+
+
+def test_a_grant_whose_incident_cannot_be_written_still_counts() -> None:
+    cluster = bypassed(stable(max_duration=seconds(15 * MINUTE), budget_window=seconds(60 * MINUTE)))
+    first = grant(cluster)
+    over = replace(first, state=GrantState.ENDED, ended_at=first.expires_at, end_reason="Expired")
+    cluster.state = replace(
+        cluster.state, passthrough=None, passthrough_revision="", superseded=(over,), passthrough_incident=""
+    )
+    cluster.now += seconds(11 * MINUTE)
+    cluster.ask(Verb.EMERGENCY_PASSTHROUGH, "10m#2")
+    assert grant(cluster).expires_at == cluster.now + seconds(5 * MINUTE), "10 of 15 minutes are used"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from keeptrusts_operator.core import grant_rules, grants, machine
 from keeptrusts_operator.core.judgement import Verdict
 from keeptrusts_operator.core.look import Look
 from keeptrusts_operator.core.machine import Decision, decide
@@ -174,3 +175,46 @@ async def _without_version(self: FaultyKube, resource: Any, obj: Obj, *, force: 
     if resource is SERVICES:
         obj["metadata"].pop("resourceVersion", None)
     return await _apply(self, resource, obj, force=force)
+
+
+BYPASSED = range(90550, 90556)  # worlds with passthroughs, in which a planted bug is found
+
+
+async def broken_by(promise: str) -> None:
+    """One of these worlds breaks, by this promise."""
+    told = []
+    for seed in BYPASSED:
+        try:
+            await live(seed, bypasses=True)
+        except Broken as broken:
+            told.append(str(broken).splitlines()[0])
+            if promise in told[-1]:
+                return
+    raise AssertionError(f"nobody found it: {told}")
+
+
+async def test_a_passthrough_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grants, "due", lambda grant, now: grant)
+    await broken_by("lasts longer than granted")
+
+
+async def test_a_request_of_a_machine_that_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grant_rules, "check_person", lambda ask, at: None)
+    await broken_by("is no valid request")
+
+
+async def test_an_approval_by_whoever_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grant_rules, "check_second_person", lambda ask, current, at: None)
+    await broken_by("who did not or may not")
+
+
+async def test_a_request_that_is_granted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old requests are not remembered."""
+    monkeypatch.setattr(grant_rules, "_seen", lambda current, at: set())
+    await broken_by("was granted twice")
+
+
+async def test_traffic_that_stays_when_a_passthrough_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = tuple(r for r in machine.RULES if r.name != "Rearmed")
+    monkeypatch.setattr(machine, "RULES", rules)
+    await broken_by("traffic does not go back")
