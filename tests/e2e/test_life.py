@@ -163,6 +163,20 @@ def test_deletion_takes_the_children_with_it(serving: Serving) -> None:
     cluster.wait(lambda: not cluster.items(kinds, label), "children are gone", 30)
 
 
+def test_one_that_is_created_again_at_once_begins_with_pods_of_its_own(serving: Serving) -> None:
+    cluster, first = serving
+    before = {p["metadata"]["uid"] for p in cluster.pods(first)}
+    cluster.kubectl("replace", "--force", "--grace-period=0", "-f", "-", stdin=json.dumps(gateway()))
+    assert cluster.stable(60) == first
+    after = {p["metadata"]["uid"] for p in cluster.pods(first)}
+    assert len(after) == 2
+    assert not after & before
+    assert cluster.condition("Ready")["status"] == "True"
+    assert ask(cluster) == 200
+    time.sleep(3)
+    assert {p["metadata"]["uid"] for p in cluster.pods(first)} == after, "and they stay"
+
+
 def test_orphaned_gateways_go_on(serving: Serving) -> None:
     cluster, first = serving
     cluster.kubectl("delete", "gwd", "gw", "--cascade=orphan", "--timeout=20s")

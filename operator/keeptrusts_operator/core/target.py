@@ -6,7 +6,7 @@ exposure and the same replicas. The order of the actions is what makes a crash b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from keeptrusts_operator.api.names import ADOPTED_REVISION
@@ -164,11 +164,12 @@ def _ordered(world: World, state: State, shift: Shift) -> Iterator[Action]:
         and service.rollout_id == shift.rollout_id
     )
     write = ShiftTraffic(wanted_exposure, shift.reason, shift.rollout_id, shift.tripped_revision, lowering=lowers)
-    if shifts and lowers:
-        yield write
-        yield from _let_go(world, shift)
     left = [r for r in world.revisions.values() if not wanted.get(r.name) and _replicas(r)]
     in_haste = [r for r in left if state.outcome_of(r.name) is not Outcome.PROMOTED]
+    let_go = [world.revision(name) for name in shift.lets_go if all(r.name != name for r in in_haste)]
+    if shifts and lowers:
+        yield write
+        yield from _cut(world, let_go)
     if settled or (shifts and lowers):
         for revision in in_haste:
             yield from _empty(world, revision)
@@ -176,7 +177,7 @@ def _ordered(world: World, state: State, shift: Shift) -> Iterator[Action]:
         yield from _bring(world, world.revision(name), count)
     if shifts and not lowers:
         yield write
-        yield from _let_go(world, shift)
+        yield from _cut(world, let_go)
         for revision in in_haste:
             yield from _empty(world, revision)
     if settled and shift.seals:
@@ -188,17 +189,16 @@ def _ordered(world: World, state: State, shift: Shift) -> Iterator[Action]:
     yield from _keep(world, state, wanted)
 
 
-def _let_go(world: World, shift: Shift) -> Iterator[Action]:
-    """Their Deployments make new pods at once, which get no traffic."""
-    for name in shift.lets_go:
-        if pods := tuple(p.uid for p in world.revision(name).running):
-            yield CutPods(name, pods, world.spec.rollout.drain_seconds)
+def _cut(world: World, revisions: Iterable[Revision]) -> Iterator[Action]:
+    """Pods whose clients are to be let go. A Deployment that stays makes new ones at once, which get no traffic."""
+    for revision in revisions:
+        if pods := tuple(p.uid for p in revision.running):
+            yield CutPods(revision.name, pods, world.spec.rollout.drain_seconds)
 
 
 def _empty(world: World, revision: Revision) -> Iterator[Action]:
     """Pods first: a kubelet never shortens a preStop that has begun. Then the scale."""
-    if pods := tuple(p.uid for p in revision.running):
-        yield CutPods(revision.name, pods, world.spec.rollout.drain_seconds)
+    yield from _cut(world, [revision])
     yield ScaleRevision(revision.name, 0)
 
 

@@ -98,8 +98,13 @@ class SpecUnusable(Exception):
     """The spec cannot be parsed and no earlier one is known: nothing can be decided, only said."""
 
 
+class PredecessorLeft(Exception):
+    """What a deleted GatewayDeployment of this name left is not collected yet: it is nothing to begin with."""
+
+
 async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard: Heard, now: datetime) -> Observation:
-    """Look at everything that belongs to a GatewayDeployment. Raises ApiError when the look is not whole."""
+    """Look at everything that belongs to a GatewayDeployment. Raises ApiError when the look is not whole, PredecessorLeft
+    before the first rollout."""
     metadata = gateway["metadata"]
     name, namespace = metadata["name"], metadata["namespace"]
     invalid: InvalidSpec | None = None
@@ -123,6 +128,10 @@ async def observe(kube: Kube, memory: Memory, gateway: Obj, state: State, heard:
             _adopted(kube, namespace, spec),
         ),
     )
+    if not state.active and not state.rollout:
+        kept = [*config_maps, *deployments, *([service_object] if service_object else [])]
+        if left := views.predecessors(gateway, kept, pods):
+            raise PredecessorLeft(f"a deleted GatewayDeployment of this name is not gone yet: {', '.join(left)}")
     by_revision = {views.revision_of(o): o for o in deployments}
     maps = {views.revision_of(o): o for o in config_maps}
     if invalid is None:

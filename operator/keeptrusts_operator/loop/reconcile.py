@@ -29,7 +29,7 @@ from keeptrusts_operator.loop.act import Actor, Receipt
 from keeptrusts_operator.loop.clock import SteadyClock
 from keeptrusts_operator.loop.credentials import Credentials
 from keeptrusts_operator.loop.mergepatch import diff
-from keeptrusts_operator.loop.observe import Memory, Observation, Shared, SpecUnusable, observe
+from keeptrusts_operator.loop.observe import Memory, Observation, PredecessorLeft, Shared, SpecUnusable, observe
 from keeptrusts_operator.loop.outside import Outside
 from keeptrusts_operator.loop.parachute import Parachutes
 from keeptrusts_operator.loop.passing import Passing
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 AGAIN = timedelta(0)
 WAIT_FOR_PERSON = timedelta(minutes=5)
+PREDECESSOR_GOES = timedelta(seconds=1)
 FAST = 0.5  # seconds from look to look while a canary is judged
 FEW_PODS = 20  # of a candidate that are asked so often
 
@@ -108,8 +109,12 @@ class Reconciler:
             signals = self._vitals.take(seen.world, state, heard, plane, gateway.get("status") or {})
             passed = self._passing.take(state, heard, now)
             seen = replace(seen, world=replace(seen.world, signals=signals, passed=passed))
+        except PredecessorLeft as error:
+            await self._say(gateway, "Reconciling", "PredecessorLeft", str(error))
+            return Pass(PREDECESSOR_GOES)
         except (SpecUnusable, ValueError, KeyError) as error:
-            await self._say_unusable(gateway, error)
+            reason = "SpecInvalid" if isinstance(error, SpecUnusable) else "StatusInvalid"
+            await self._say(gateway, "Stalled", reason, f"nothing is changed until this is corrected: {error}")
             return Pass(WAIT_FOR_PERSON)
         decision = decide(seen.world, state)
         credentials = self._aim(seen, decision.state)
@@ -225,27 +230,26 @@ class Reconciler:
         self.written = str(after["metadata"]["resourceVersion"])
         return True
 
-    async def _say_unusable(self, gateway: Obj, error: Exception) -> None:
-        """Spec or status make no sense at all: say so and leave everything as it is."""
-        message = f"nothing is changed until this is corrected: {error}"
+    async def _say(self, gateway: Obj, condition: str, reason: str, message: str) -> None:
+        """Why nothing can be decided now: in a condition that is True, and everything is left as it is."""
         before = gateway.get("status") or {}
-        others = [c for c in before.get("conditions", ()) if c["type"] != "Stalled"]
-        old = next((c for c in before.get("conditions", ()) if c["type"] == "Stalled" and c["status"] == "True"), None)
+        others = [c for c in before.get("conditions", ()) if c["type"] != condition]
+        old = next((c for c in before.get("conditions", ()) if c["type"] == condition and c["status"] == "True"), None)
         since = old["lastTransitionTime"] if old else self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        stalled = {
-            "type": "Stalled",
+        said = {
+            "type": condition,
             "status": "True",
-            "reason": "SpecInvalid" if isinstance(error, SpecUnusable) else "StatusInvalid",
+            "reason": reason,
             "message": message,
             "observedGeneration": gateway["metadata"].get("generation", 0),
             "lastTransitionTime": since,
         }
-        said = {"observedGeneration": stalled["observedGeneration"], "message": message}
+        after = {"observedGeneration": said["observedGeneration"], "message": message, "conditions": [*others, said]}
         try:
-            await self._write_status(gateway, {**before, **said, "conditions": [*others, stalled]})
+            await self._write_status(gateway, {**before, **after})
         except ApiError as failure:
             logger.warning(
-                "%s/%s: %s (and status could not be written: %s)", self._namespace, self._name, error, failure
+                "%s/%s: %s (and status could not be written: %s)", self._namespace, self._name, message, failure
             )
 
 

@@ -24,7 +24,7 @@ from keeptrusts_operator.core.world import (
     Workload,
 )
 from keeptrusts_operator.gateways.watch import Sample
-from keeptrusts_operator.kube.port import Obj
+from keeptrusts_operator.kube.port import DEPLOYMENTS, Obj
 from keeptrusts_operator.policy.document import parse_yaml
 from keeptrusts_operator.policy.finding import DocumentError
 from keeptrusts_operator.render import children
@@ -130,6 +130,24 @@ def controlled_by(obj: Obj, uid: str) -> bool:
     """Whether the object's controlling owner has this UID."""
     owners = obj["metadata"].get("ownerReferences") or []
     return any(o.get("controller") and o.get("uid") == uid for o in owners)
+
+
+def predecessors(gateway: Obj, kept: Iterable[Obj], pods: Iterable[Obj]) -> list[str]:
+    """What a GatewayDeployment of the same name, deleted a moment ago, left to be collected: children that another one
+    controls, and pods from before this one whose Deployment is gone already."""
+    uid, born = gateway["metadata"]["uid"], parse_time(gateway["metadata"]["creationTimestamp"])
+    kept = list(kept)
+    left = [f"{o['kind']} {o['metadata']['name']}" for o in kept if _other_controller(o, gateway["kind"], uid)]
+    revisions = {revision_of(o) for o in kept if o["kind"] == DEPLOYMENTS.kind} | {names.ADOPTED_REVISION}
+    for obj in (p["metadata"] for p in pods if revision_of(p) not in revisions):
+        if "deletionTimestamp" not in obj and parse_time(obj["creationTimestamp"]) < born:
+            left.append(f"Pod {obj['name']}")
+    return left
+
+
+def _other_controller(obj: Obj, kind: str, uid: str) -> bool:
+    owners = obj["metadata"].get("ownerReferences") or []
+    return any(o.get("controller") and o["kind"] == kind and o["uid"] != uid for o in owners)
 
 
 def revision_views(
