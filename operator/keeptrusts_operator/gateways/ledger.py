@@ -153,9 +153,10 @@ class Ledger:
         assert metrics is not None
         most = MOST_RATE * max(1.0, at - self._counted_at.get(uid, at - BEFORE_BIRTH))
         counters, born_here = self._counters.get(uid), uid in self._born_here
-        first = self._first.pop(uid, None)
-        if counters is None and (lost := self._lost_before(uid, page)):
-            return Unread(f"{metrics.path}: the {lost} that an earlier leader counted are gone from its page")
+        first = self._first.get(uid)
+        if (counters is None or first is not None) and (lost := self._lost_before(uid, first, page)):
+            return Unread(f"{metrics.path}: the {lost} that were counted before are gone from its page")
+        self._first.pop(uid, None)
         if counters is None or (first is not None and counters.garbled(page)):  # begin again
             counters = self._counters[uid] = PodCounters(metrics, from_zero=born_here)
             first = None
@@ -171,14 +172,15 @@ class Ledger:
             return Unread(f"{metrics.path}: {error}")
         return Count(uid, revision, increment, lifetime(first, metrics) if first else None)
 
-    def _lost_before(self, uid: str, page: Page) -> str:
-        """What an earlier leader had read of a candidate's pod, and what is not there now: half a page looks like a
-        gateway that blocks everything."""
-        metrics = self._metrics
-        if uid not in self._allowed or metrics is None or metrics.decisions is None:
+    def _lost_before(self, uid: str, first: Page | None, page: Page) -> str:
+        """What an earlier leader had read of a candidate's pod, or this one a look ago, and what is not there now: half a
+        page looks like a gateway that blocks everything. A first page that nothing has confirmed yet can be wrong: counters
+        that are lower than its own are no sign that the process began again, after which kinds may be missing."""
+        decisions = self._metrics and self._metrics.decisions
+        if not decisions:
             return ""
-        allowed = frozenset([(metrics.decisions.label, metrics.decisions.allowed[0])])
-        return lost_kinds(Page({allowed: 1.0}), page, metrics.decisions)
+        allowed = Page({frozenset([(decisions.label, decisions.allowed[0])]): 1.0} if uid in self._allowed else {})
+        return lost_kinds(allowed, page, decisions) or lost_kinds(first or Page({}), page, decisions)
 
     def flows(self, now: datetime, at: float) -> Mapping[str, Flow]:
         """Requests by revision over the last seconds; `now` and `at` are the same moment by the two clocks."""

@@ -149,7 +149,7 @@ def test_half_a_page_at_the_first_sight_of_a_new_leader_is_none_either() -> None
     for n in range(20):
         kept.look(a1=page(5020 + 40 * n, 100 + n), b1=page(0, 2 + 5 * n))
     assert kept.said.verdict is Verdict.UNDECIDED
-    assert "earlier leader" in str(kept.ledger.scrape())
+    assert "counted before are gone" in str(kept.ledger.scrape())
     kept.look(a1=page(6000, 120), b1=page(1000, 102))
     kept.look(a1=page(6010, 120), b1=page(1010, 103))
     assert kept.canary == (103, 3)
@@ -167,6 +167,21 @@ def test_half_a_page_after_the_first_sight_does_not_become_the_first(before: tup
     assert books.canary == (0, 0)
     books.look(a1=page(6000, 120), b1=page(3900, 80))
     assert books.canary == (3060, 60)
+
+
+@pytest.mark.parametrize("first", [page(702, 1e9), page(702, 12), Page({}), page(0, 1e9)])
+def test_nor_is_it_a_beginning_after_a_first_page_that_was_wrong(first: Page) -> None:
+    """Lower numbers than those of an absurd page are no sign that the process began again."""
+    books = judged()
+    books.look(a1=page(5010, 100), b1=page(90, 2))
+    kept = Books()
+    kept.aim(pod("a1"), pod("b1", B, 200.0), case=replace(CASE, kept=books.said))
+    kept.look(a1=page(5020, 100), b1=first)
+    for n in range(20):
+        kept.look(a1=page(5030 + 40 * n, 100 + n), b1=page(0, 13 + 2 * n))
+    kept.look(a1=page(6000, 120), b1=page(1000, 52))
+    kept.look(a1=page(6010, 120), b1=page(1010, 53))
+    assert kept.said.verdict is not Verdict.TRIP  # which would be final
 
 
 def test_a_first_page_of_absurd_numbers_does_not_stop_the_books() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.bench.campaign import CHANGES
 from tests.sim.campaign import live
 
 WORLDS = range(1000, 1030)
@@ -26,6 +27,11 @@ FOUND = {  # seeds that broke a promise once, and why
     58: "a rollback that was frozen in mid-call came after the promotion and was let through",
 }
 
+FOUND_LATE = {  # in worlds of 24 changes, as the bench has them
+    300813: "the simulation missed what only a dead process had read of a candidate",
+    400972: "an absurd first page, then half pages: lower counts looked like a process that began again, and blocked all",
+}
+
 
 BYPASSES = range(2000, 2008)
 FOUND_WITH_BYPASSES = {
@@ -44,6 +50,11 @@ FOUND_WITH_BYPASSES = {
 async def test_a_world_full_of_faults_keeps_the_promises(seed: int) -> None:
     lived = await live(seed, bypasses=False)
     assert lived.rollouts >= 2
+
+
+@pytest.mark.parametrize("seed", FOUND_LATE)
+async def test_so_does_a_longer_one(seed: int) -> None:
+    await live(seed, changes=CHANGES)
 
 
 @pytest.mark.parametrize("seed", [*FOUND_WITH_BYPASSES, *BYPASSES])
