@@ -232,9 +232,17 @@ def _still_held(world: World, state: State, wanted: dict[str, int]) -> str:
         return ""
     since = rollout.stage_started_at
     left = world.revision(state.active)
-    if world.now - since < world.spec.rollout.connection_drain_timeout or left.ready < wanted.get(state.active, 0):
+    if world.now - since < world.spec.rollout.connection_drain_timeout or not _is_whole(left, wanted):
         return ""
     return next((p.uid for p in left.running if p.created_at <= (rollout.ready_at or since)), "")
+
+
+def _is_whole(left: Revision, wanted: dict[str, int]) -> bool:
+    """As many pods are ready as there should be. How many that are of adopted ones only their owner knows: they are whole
+    when all are ready and none is on its way out."""
+    if left.name == ADOPTED_REVISION:
+        return left.ready == len(left.running) and not any(p.terminating for p in left.pods)
+    return left.ready >= wanted.get(left.name, 0)
 
 
 def _bring(world: World, revision: Revision, count: int) -> Iterator[Action]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from keeptrusts_operator.api.circuit_breaker import BreakerMode, CircuitBreaker
 from keeptrusts_operator.api.names import ADOPTED_REVISION
 from keeptrusts_operator.api.policy import BehaviourTest, Expectation, Message
-from keeptrusts_operator.core.actions import EnsureBudget, LabelPods, RemoveBudget
+from keeptrusts_operator.core.actions import EnsureBudget, LabelPods, RemoveBudget, ReplacePod
 from keeptrusts_operator.core.judgement import Verdict
 from keeptrusts_operator.core.machine import decide
 from keeptrusts_operator.core.state import Outcome, Stage
@@ -189,6 +190,27 @@ def test_a_gateway_that_runs_already_counts_as_active() -> None:
     assert cluster.revisions[ADOPTED_REVISION] == old, "never scaled, never deleted"
     world = replace(cluster.world(), adopted=(AdoptedPod("legacy-1", True, True),))
     assert LabelPods(("legacy-1",), live=False) in decide(world, cluster.state).actions
+
+
+def test_adopted_pods_whose_clients_stay_are_replaced_one_at_a_time() -> None:
+    cluster = Cluster(content(A))
+    cluster.spec, cluster.drains = replace(cluster.spec, adopt_from="legacy"), False
+    old = revision(ADOPTED_REVISION, pods=4, workload=None, config_map=False, restorable=False)
+    cluster.revisions[ADOPTED_REVISION] = old
+    cluster.pass_time(50)
+    assert cluster.state.rollout is not None
+    assert cluster.state.rollout.stage is Stage.SOAKING
+    cluster.now += seconds(60)
+
+    def replaced(**changes: Any) -> bool:
+        pods = (*old.pods[:3], replace(old.pods[3], **changes))
+        cluster.revisions[ADOPTED_REVISION] = replace(old, pods=pods)
+        return any(isinstance(a, ReplacePod) for a in decide(cluster.world(), cluster.state).actions)
+
+    assert replaced()
+    assert not replaced(ready=False), "the one before is not back"
+    assert not replaced(terminating=True), "nor is it listed yet"
+    assert replaced(ready=False, evicted=True), "it never comes back"
 
 
 def test_evidence_of_a_rollback_follows_what_is_seen() -> None:
