@@ -19,19 +19,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from keeptrusts_operator.api import names
+from keeptrusts_operator.core.measured import Name
 from keeptrusts_operator.kube.client import ApiServer, load_configuration
-from keeptrusts_operator.kube.port import PODS
+from keeptrusts_operator.kube.port import PODS, Resource
 from tests.bench import inside
 from tests.bench.breaker_scenes import Scene, Setting, serving
 from tests.bench.meter import median_and_worst
 from tests.bench.result import write
-from tests.cluster.servers import CONTROL_PLANE, wish
+from tests.cluster.servers import CONTROL_PLANE, TOKEN_REF, readable_token, wish
 from tests.demo.objects import CASTS, NAMESPACE, Obj
 from tests.demo.stage import gateway_processes
 
 AIM = 1.5  # times the undisturbed median
 FAULTS = f"{CONTROL_PLANE}/faults"
-ASKED = {"controlPlane": {"url": CONTROL_PLANE, "tokenSecretRef": {"name": "controlplane-token", "key": "token"}}}
+ASKED = {"controlPlane": {"url": CONTROL_PLANE, "tokenSecretRef": TOKEN_REF}}
 UNDISTURBED = "nothing"
 NOTICED = 10.0  # seconds until a disturbance has its effect: three failed probes, answers that are too old
 
@@ -118,11 +119,24 @@ async def _crashing(scene: Scene) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _silent(scene: Scene) -> AsyncIterator[None]:
     """The control plane takes calls and answers none."""
+    stage = scene.stage
+    for obj in readable_token():
+        group, _, version = obj["apiVersion"].rpartition("/")
+        resource = Resource(group, version, f"{obj['kind'].lower()}s", obj["kind"])
+        await stage.api.apply(resource, {**obj, "metadata": {**obj["metadata"], "namespace": NAMESPACE}})
+    await stage.until(lambda: _is_answered(stage.status), 90, "the control plane answers")
     await asyncio.to_thread(wish, FAULTS, fault="hang")
     try:
+        await stage.until(lambda: not _is_answered(stage.status), 90, "it does so no more")
         yield
     finally:
         await asyncio.to_thread(wish, FAULTS, fault="")
+
+
+def _is_answered(status: Obj) -> bool:
+    """Whether the operator knows of escalations: only the control plane can have told."""
+    told = status["health"]["signals"]
+    return any(s["name"] == Name.ESCALATION_BACKLOG and s["state"] != "Unknown" for s in told)
 
 
 async def _one_active(scene: Scene) -> list[int]:

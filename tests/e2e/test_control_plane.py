@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.cluster.servers import CONTROL_PLANE, wish
+from tests.cluster.servers import CONTROL_PLANE, TOKEN_REF, readable_token, wish
 from tests.e2e.clients import lost, traffic
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import Say
-from tests.e2e.objects import Obj, gateway, policy
+from tests.e2e.objects import gateway, policy
 from tests.e2e.test_breaker import HISTORY, NEAR, change
 
 pytestmark = pytest.mark.cluster
 
-TOKEN = "stand-in-token"
 Fault = Callable[[str], None]
 
 
@@ -33,45 +32,21 @@ def fault() -> Iterator[Fault]:
 
 def told_to_a_control_plane(cluster: Cluster, **breaker: str) -> str:
     """A gateway that posts its decisions there, and may be asked about; gives its first revision."""
-    token = {"secretKeyRef": {"name": "plane", "key": "token"}}
-    wanted = gateway(
-        circuitBreaker=breaker, controlPlane={"url": CONTROL_PLANE, "tokenSecretRef": {"name": "plane", "key": "token"}}
-    )
+    wanted = gateway(circuitBreaker=breaker, controlPlane={"url": CONTROL_PLANE, "tokenSecretRef": TOKEN_REF})
     container = wanted["spec"]["template"]["spec"]["containers"][0]
     container.setdefault("env", []).extend(
-        [{"name": "KEEPTRUSTS_API_URL", "value": CONTROL_PLANE}, {"name": "KEEPTRUSTS_API_TOKEN", "valueFrom": token}]
+        [
+            {"name": "KEEPTRUSTS_API_URL", "value": CONTROL_PLANE},
+            {"name": "KEEPTRUSTS_API_TOKEN", "valueFrom": {"secretKeyRef": TOKEN_REF}},
+        ]
     )
-    cluster.apply(*readable_secret(), policy(), wanted)
+    cluster.apply(*readable_token(), policy(), wanted)
     return cluster.stable()
 
 
 def held_for(cluster: Cluster) -> str:
     """Why the rollout is held; the breaker may first hold for what it is not yet sure of."""
     return str(cluster.status().get("rollout", {}).get("held", {}).get("reason", ""))
-
-
-def readable_secret() -> list[Obj]:
-    """The token, and leave to read it, as a namespace's owner gives it."""
-    name, group = {"name": "keeptrusts-operator-secrets"}, "rbac.authorization.k8s.io"
-    labels = {"gateway.keeptrusts.com/readable-by-operator": "true"}
-    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
-    operator = {"kind": "ServiceAccount", "name": "keeptrusts-operator", "namespace": "keeptrusts-system"}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "plane", "labels": labels},
-            "stringData": {"token": TOKEN},
-        },
-        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": name, "rules": [rule]},
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "RoleBinding",
-            "metadata": name,
-            "roleRef": {"apiGroup": group, "kind": "Role", **name},
-            "subjects": [operator],
-        },
-    ]
 
 
 def test_a_trip_that_others_confirm_is_acted_on(cluster: Cluster, say: Say) -> None:
