@@ -156,10 +156,8 @@ class Ledger:
         first = self._first.get(uid)
         if (counters is None or first is not None) and (lost := self._lost_before(uid, first, page)):
             return Unread(f"{metrics.path}: the {lost} that were counted before are gone from its page")
-        self._first.pop(uid, None)
         if counters is None or (first is not None and counters.garbled(page)):  # begin again
             counters = self._counters[uid] = PodCounters(metrics, from_zero=born_here)
-            first = None
             if not born_here:
                 self._first[uid] = page
                 counters.feed(page)
@@ -167,9 +165,8 @@ class Ledger:
         try:
             increment = counters.feed(page, most)
         except NotMetrics as error:
-            if first is not None:
-                self._first[uid] = first
             return Unread(f"{metrics.path}: {error}")
+        self._first.pop(uid, None)
         return Count(uid, revision, increment, lifetime(first, metrics) if first else None)
 
     def _lost_before(self, uid: str, first: Page | None, page: Page) -> str:

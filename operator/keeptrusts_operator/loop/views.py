@@ -128,8 +128,13 @@ def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 def controlled_by(obj: Obj, uid: str) -> bool:
     """Whether the object's controlling owner has this UID."""
-    owners = obj["metadata"].get("ownerReferences") or []
-    return any(o.get("controller") and o.get("uid") == uid for o in owners)
+    return bool(_controller(obj).get("uid") == uid)
+
+
+def _controller(obj: Obj) -> Obj:
+    """The owner reference of the one who controls an object; empty: nobody does."""
+    owners: list[Obj] = obj["metadata"].get("ownerReferences") or []
+    return next((o for o in owners if o.get("controller")), {})
 
 
 def predecessors(gateway: Obj, kept: Iterable[Obj], pods: Iterable[Obj]) -> list[str]:
@@ -137,17 +142,13 @@ def predecessors(gateway: Obj, kept: Iterable[Obj], pods: Iterable[Obj]) -> list
     controls, and pods from before this one whose Deployment is gone already."""
     uid, born = gateway["metadata"]["uid"], parse_time(gateway["metadata"]["creationTimestamp"])
     kept = list(kept)
-    left = [f"{o['kind']} {o['metadata']['name']}" for o in kept if _other_controller(o, gateway["kind"], uid)]
+    others = [o for o in kept if _controller(o).get("kind") == gateway["kind"] and not controlled_by(o, uid)]
+    left = [f"{o['kind']} {o['metadata']['name']}" for o in others]
     revisions = {revision_of(o) for o in kept if o["kind"] == DEPLOYMENTS.kind} | {names.ADOPTED_REVISION}
     for obj in (p["metadata"] for p in pods if revision_of(p) not in revisions):
         if "deletionTimestamp" not in obj and parse_time(obj["creationTimestamp"]) < born:
             left.append(f"Pod {obj['name']}")
     return left
-
-
-def _other_controller(obj: Obj, kind: str, uid: str) -> bool:
-    owners = obj["metadata"].get("ownerReferences") or []
-    return any(o.get("controller") and o["kind"] == kind and o["uid"] != uid for o in owners)
 
 
 def revision_views(

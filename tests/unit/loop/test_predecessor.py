@@ -53,7 +53,7 @@ async def test_children_that_were_orphaned_are_taken_as_they_are() -> None:
     await _again(world)
     for obj in kept:
         resource = DEPLOYMENTS if obj["kind"] == DEPLOYMENTS.kind else CONFIG_MAPS
-        await world.kube.create(resource, _bare(obj, owners=[]))
+        await world.kube.create(resource, _bare(obj, "ownerReferences"))
     await world.run(30)
     assert (await world.status())["phase"] == "Stable"
 
@@ -65,6 +65,7 @@ async def _again(world: SimWorld) -> None:
     await world.kube.create(GATEWAYS, objects.deployment(objects.STANDIN))
 
 
-def _bare(obj: Obj, **changes: object) -> Obj:
-    metadata = {k: v for k, v in obj["metadata"].items() if k not in ("uid", "resourceVersion", "managedFields")}
-    return {**obj, "metadata": {**metadata, **({"ownerReferences": changes["owners"]} if changes else {})}}
+def _bare(obj: Obj, *without: str) -> Obj:
+    """To be created again."""
+    gone = ("uid", "resourceVersion", "managedFields", *without)
+    return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k not in gone}}
